@@ -1,0 +1,1 @@
+"""Videos in, tables out: probe, split, decode once, extract, link, and publish into the feature bank."""

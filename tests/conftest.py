@@ -1,0 +1,25 @@
+"""Fixtures of all tests: where the shared clips are, and tools that several tests need."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder with real clips, annotations and golden results; it must be there in CI."""
+    folder = Path(os.environ.get("LONGFORM_SHARED", REPOSITORY.parent / "shared"))
+    if not folder.is_dir():
+        if os.environ.get("CI"):
+            pytest.fail(f"CI must have the shared folder beside the checkout: {folder} is missing.")
+        pytest.skip(f"no shared folder at {folder} (set LONGFORM_SHARED)")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def clips(shared: Path) -> Path:
+    """The real clips."""
+    return shared / "videos"
