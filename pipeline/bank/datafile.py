@@ -1,0 +1,130 @@
+"""One data file: what a videos row says of it, and reading only the part that is asked for."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from pyarrow import fs as pafs
+
+from pipeline.bank import filesystem
+from pipeline.bank.schema import order_of
+
+_FOOTERS_KEPT = 256
+_ANSWERS_KEPT = 100_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataFile:
+    """A file that holds rows of one video: an entry of column `files` in table videos.
+
+    `path` is relative to the bank. `rows` counts the video's own rows; `bytes` and `sha256` are those of
+    the whole file, which holds other videos too once it was compacted.
+    """
+
+    table: str
+    stage: str
+    path: str
+    rows: int
+    bytes: int
+    sha256: str
+
+
+class RowGroups:
+    """The footer of a data file as arrays: which videos and times each row group spans."""
+
+    def __init__(self, metadata: pq.FileMetaData, time_column: str) -> None:
+        self.metadata = metadata
+        names = [metadata.schema.column(i).path for i in range(metadata.num_columns)]
+        videos, times = names.index("video_id"), names.index(time_column)
+        groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
+        ids = [group.column(videos).statistics for group in groups]
+        spans = [group.column(times).statistics for group in groups]
+        self.first_ids = np.array([str(s.min) for s in ids], dtype=object)
+        self.last_ids = np.array([str(s.max) for s in ids], dtype=object)
+        self.first_s = np.array([s.min for s in spans], dtype=float)
+        self.last_s = np.array([s.max for s in spans], dtype=float)
+
+    def holding(self, video_ids: Collection[str], start_s: float, end_s: float) -> list[int]:
+        """Row groups that may hold rows of these videos with start_s <= time < end_s."""
+        wanted = np.array(sorted(video_ids), dtype=object)
+        if not len(wanted) or not len(self.first_ids):
+            return []
+        at = np.searchsorted(wanted, self.first_ids)  # the first wanted id not below the group's first
+        candidate = wanted[np.minimum(at, len(wanted) - 1)]
+        hit = (at < len(wanted)) & (candidate <= self.last_ids)
+        hit &= (self.first_s < end_s) & (self.last_s >= start_s)
+        return [int(i) for i in np.flatnonzero(hit)]
+
+
+class DataFileReader:
+    """Reads rows out of a bank's data files, and remembers the footers of those used last.
+
+    Safe for threads. A footer is remembered under the file's sha256, so a path that was written anew is
+    read anew. Every read opens and closes the file, so no handle crosses a fork.
+    """
+
+    def __init__(self, fs: pafs.FileSystem, root: str) -> None:
+        self._fs, self._root = fs, root
+        self._footers: OrderedDict[tuple[str, str], RowGroups] = OrderedDict()
+        self._has_values: dict[tuple[str, str, str, str], bool] = {}
+        self._guard = threading.Lock()
+
+    def read(
+        self,
+        file: DataFile,
+        video_ids: Collection[str],
+        columns: Sequence[str] | None = None,
+        start_s: float = -np.inf,
+        end_s: float = np.inf,
+    ) -> pa.Table:
+        """Rows of these videos with start_s <= time < end_s, in the order of the file.
+
+        Raises FileNotFoundError if the file is gone (superseded since its row was read).
+        """
+        time_column = order_of(file.table)[0]
+        with self._fs.open_input_file(filesystem.join(self._root, file.path)) as source:
+            groups = self._row_groups(file, source, time_column)
+            parquet = pq.ParquetFile(source, metadata=groups.metadata)
+            wanted = None if columns is None else [*dict.fromkeys([*columns, "video_id", time_column])]
+            chosen = groups.holding(video_ids, start_s, end_s)
+            table = parquet.read_row_groups(chosen, columns=wanted, use_threads=False)
+        mask = pc.is_in(table["video_id"], value_set=pa.array(sorted(video_ids), pa.string()))
+        if np.isfinite(start_s):
+            mask = pc.and_(mask, pc.greater_equal(table[time_column], start_s))
+        if np.isfinite(end_s):
+            mask = pc.and_(mask, pc.less(table[time_column], end_s))
+        table = table.filter(mask)
+        return table if columns is None else table.select(list(columns))
+
+    def has_values(self, file: DataFile, video_id: str, column: str) -> bool:
+        """True if any row of the video has a value in a nullable column. Raises FileNotFoundError."""
+        key = (file.path, file.sha256, video_id, column)
+        if key not in self._has_values:
+            if len(self._has_values) > _ANSWERS_KEPT:
+                self._has_values.clear()
+            found = self.read(file, [video_id], [column])
+            self._has_values[key] = found[column].null_count < found.num_rows
+        return self._has_values[key]
+
+    def total_rows(self, file: DataFile) -> int:
+        """Rows in the whole file, of all videos. Raises FileNotFoundError."""
+        with self._fs.open_input_file(filesystem.join(self._root, file.path)) as source:
+            return self._row_groups(file, source, order_of(file.table)[0]).metadata.num_rows
+
+    def _row_groups(self, file: DataFile, source: pa.NativeFile, time_column: str) -> RowGroups:
+        key = (file.path, file.sha256)
+        with self._guard:
+            if key in self._footers:
+                self._footers.move_to_end(key)
+                return self._footers[key]
+        groups = RowGroups(pq.read_metadata(source), time_column)
+        with self._guard:
+            self._footers[key] = groups
+            while len(self._footers) > _FOOTERS_KEPT:
+                self._footers.popitem(last=False)
+        return groups

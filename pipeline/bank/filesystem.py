@@ -1,0 +1,162 @@
+"""Where a bank lives: any filesystem that pyarrow or fsspec knows, and publishing files there atomically.
+
+A file is visible under its name only once it is complete. On a filesystem with rename it is written
+under a temporary name in the same folder and moved over the old one; object stores make a put visible
+only as a whole. On local disk the file's data is synced before the move, so not even a power cut leaves
+an empty file behind the name; folders are not synced (journalling file systems keep renames in order).
+"""
+
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import pyarrow as pa
+from pyarrow import fs as pafs
+
+from pipeline.bank.errors import BankError
+
+_OBJECT_STORES = frozenset({"s3", "gcs", "abfs"})
+
+
+def open_location(uri: str | os.PathLike[str]) -> tuple[pafs.FileSystem, str]:
+    """The filesystem of a local path or URI, and the path on it (no trailing slash).
+
+    Arrow's own filesystems come first (file, s3, gs, abfs, hdfs), then fsspec's by scheme. Nothing is
+    opened or created. Raises BankError if no filesystem is known for the scheme.
+    """
+    text = os.fspath(uri)
+    if "://" not in text:
+        return pafs.LocalFileSystem(), os.path.abspath(text)
+    try:
+        fs, path = pafs.FileSystem.from_uri(text)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        fs, path = _open_with_fsspec(text)
+    return fs, path.rstrip("/") or "/"
+
+
+def _open_with_fsspec(uri: str) -> tuple[pafs.FileSystem, str]:
+    scheme = uri.split("://", 1)[0]
+    try:
+        from fsspec.core import url_to_fs
+
+        fs, path = url_to_fs(uri)
+    except (ImportError, ValueError) as error:
+        raise BankError(
+            f"Cannot open {uri!r}: got scheme {scheme!r}, expected a local path, file://, s3://, gs:// or a "
+            f"scheme that fsspec knows ({error}). Install the extra: pip install 'longform-video[cloud]'."
+        ) from error
+    return pafs.PyFileSystem(pafs.FSSpecHandler(fs)), path
+
+
+def join(root: str, *parts: str) -> str:
+    """Paths on every Arrow filesystem are joined with a slash."""
+    return "/".join((root.rstrip("/"), *parts))
+
+
+def is_local(fs: pafs.FileSystem) -> bool:
+    """True for the machine's own file systems."""
+    return isinstance(fs, pafs.LocalFileSystem)
+
+
+def file_info(fs: pafs.FileSystem, path: str) -> pafs.FileInfo | None:
+    """Size and time of a file, or None where there is none."""
+    info = fs.get_file_info(path)
+    return info if info.type == pafs.FileType.File else None
+
+
+def exists(fs: pafs.FileSystem, path: str) -> bool:
+    """True if a file or a folder is there."""
+    return fs.get_file_info(path).type != pafs.FileType.NotFound
+
+
+def list_files(fs: pafs.FileSystem, folder: str, recursive: bool = False) -> list[pafs.FileInfo]:
+    """The files in a folder sorted by path; none where the folder is missing."""
+    selector = pafs.FileSelector(folder, allow_not_found=True, recursive=recursive)
+    found = [info for info in fs.get_file_info(selector) if info.type == pafs.FileType.File]
+    return sorted(found, key=lambda info: info.path)
+
+
+def list_names(fs: pafs.FileSystem, folder: str) -> list[str]:
+    """Names of the files and folders in a folder, sorted; none where the folder is missing."""
+    selector = pafs.FileSelector(folder, allow_not_found=True)
+    return sorted(info.base_name for info in fs.get_file_info(selector))
+
+
+def read_bytes(fs: pafs.FileSystem, path: str) -> bytes:
+    """The whole of a file. Raises FileNotFoundError."""
+    with fs.open_input_stream(path) as stream:
+        return stream.read()
+
+
+def write_bytes_atomic(fs: pafs.FileSystem, path: str, data: bytes, scratch: str | None = None) -> None:
+    """Write a small file so that readers see the old one or the new one, never a part.
+
+    `scratch` is the folder for the temporary file (of the same filesystem) instead of the file's own.
+    """
+    if fs.type_name in _OBJECT_STORES:
+        with fs.open_output_stream(path) as stream:
+            stream.write(data)
+        return
+    with publishing(fs, path, scratch) as temporary, fs.open_output_stream(temporary) as stream:
+        stream.write(data)
+
+
+@contextmanager
+def publishing(fs: pafs.FileSystem, path: str, scratch: str | None = None) -> Iterator[str]:
+    """Gives a temporary name to write; leaving moves it to `path`, an exception removes it."""
+    folder, name = path.rsplit("/", 1)
+    temporary = temporary_name(f"{scratch or folder}/{name}")
+    make_folder(fs, folder)
+    try:
+        yield temporary
+        publish(fs, temporary, path)
+    except BaseException:
+        with suppress(Exception):  # the first error is the one to report
+            delete_quietly(fs, temporary)
+        raise
+
+
+def temporary_name(path: str) -> str:
+    """A name beside `path`, unique to this call, that dataset readers skip."""
+    folder, name = path.rsplit("/", 1)
+    return f"{folder}/_{name}.{uuid.uuid4().hex[:16]}.tmp"
+
+
+def is_temporary(name: str) -> bool:
+    """True for names made by `temporary_name`."""
+    return name.startswith("_") and name.endswith(".tmp")
+
+
+def publish(fs: pafs.FileSystem, temporary: str, path: str) -> None:
+    """Give a complete file its name, replacing what had it."""
+    if is_local(fs):
+        _sync(temporary)
+    fs.move(temporary, path)
+
+
+def make_folder(fs: pafs.FileSystem, folder: str) -> None:
+    """Create a folder and its parents where folders exist; object stores need none."""
+    if fs.type_name not in _OBJECT_STORES:
+        fs.create_dir(folder, recursive=True)
+
+
+def delete_quietly(fs: pafs.FileSystem, path: str) -> None:
+    """Delete a file; that it is already gone is no error."""
+    with suppress(FileNotFoundError):
+        fs.delete_file(path)
+
+
+def delete_folder_quietly(fs: pafs.FileSystem, folder: str) -> None:
+    """Delete a folder with all in it; that it is already gone is no error."""
+    if exists(fs, folder):
+        with suppress(FileNotFoundError):
+            fs.delete_dir(folder)
+
+
+def _sync(path: str) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
