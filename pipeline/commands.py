@@ -1,0 +1,246 @@
+"""The subcommands: parsed options to one library call, and its result as text or JSON."""
+
+import argparse
+import json
+import logging
+import os
+import signal
+import sys
+from dataclasses import asdict
+from typing import Any, NoReturn
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from pipeline.progress import hours
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, indent=2, default=str, ensure_ascii=False))
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
+    for column in columns:
+        number = column.startswith(">")
+        table.add_column(column.lstrip(">"), justify="right" if number else "left", overflow="fold")
+    return table
+
+
+def _row(table: Table, *cells: object) -> None:
+    table.add_row(*(Text(str(cell)) for cell in cells))
+
+
+def _console() -> Console:
+    """Standard output; a pipe gets whole lines, however long."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=200)
+
+
+def probe(options: argparse.Namespace) -> int:
+    from pipeline.errors import ProbeError
+    from pipeline.video.probe import probe as read_facts
+
+    results, failed = [], 0
+    for uri in options.videos:
+        try:
+            facts, index = read_facts(uri)
+        except ProbeError as error:
+            failed += 1
+            results.append({"uri": uri, "error": str(error)})
+            continue
+        measured = asdict(facts.measured)
+        clock, geometry = measured.pop("clock"), measured.pop("geometry")
+        height, width = facts.measured.geometry.display_hw
+        measured |= {"start_pts": clock["start_pts"], "time_base": str(clock["time_base"])}
+        measured |= {"width": width, "height": height, "key_frames": len(index.key_pts)}
+        measured |= {"rotation_deg": geometry["rotation_deg"], "pixel_aspect": str(geometry["pixel_aspect"])}
+        results.append({"uri": uri, "header": asdict(facts.header), "measured": measured})
+    if options.json:
+        _print_json(results)
+    else:
+        for result in results:
+            _print_facts(result)
+    return 1 if failed else 0
+
+
+def _print_facts(result: dict) -> None:
+    console = _console()
+    if "error" in result:
+        console.print(Text(result["error"], style="red"))
+        return
+    console.print(Text(result["uri"], style="bold"))
+    table = _table("", "header says", "measured")
+    header, measured = result["header"], result["measured"]
+    for key in [*header, *(key for key in measured if key not in header)]:
+        _row(table, key, *("" if group.get(key) is None else group[key] for group in (header, measured)))
+    console.print(table)
+
+
+def extract(options: argparse.Namespace) -> int:
+    from pipeline.extract import extract as run_extract
+    from pipeline.isolation import Limits
+    from pipeline.presets import build_config
+
+    logging.getLogger().setLevel(logging.ERROR)
+    config = build_config(
+        options.preset,
+        only=options.only,
+        extra=options.stage,
+        settings=options.set,
+        segment_s=options.segment_s,
+        decoder=options.decoder,
+        limits=Limits(stall_s=options.stall_s, max_rss_bytes=options.memory_limit_mb << 20),
+    )
+    _leave_cleanly_on_signals(options.bank)
+    report = run_extract(
+        options.inputs,
+        options.bank,
+        config,
+        workers=options.workers,
+        strict=options.strict,
+        quiet=options.quiet,
+        beam_args=options.beam_args,
+    )
+    if options.json:
+        _print_json(asdict(report) | {"speed": report.speed})
+    else:
+        _print_report(report, options.bank)
+    return 1 if report.failed else 0
+
+
+def _leave_cleanly_on_signals(bank: str) -> None:
+    """End all processes at once on Ctrl-C; the bank needs no goodbye, it is whole at every moment."""
+
+    def leave(number: int, _frame: object) -> NoReturn:
+        from pipeline.isolation import close_all
+
+        close_all()
+        restore_cursor = "\x1b[?25h" if sys.stderr.isatty() else ""
+        print(
+            f"{restore_cursor}\nStopped. What was finished is in {bank}, and it is whole. "
+            "Run the same command again to go on.",
+            file=sys.stderr,
+            flush=True,
+        )
+        os._exit(128 + number)
+
+    signal.signal(signal.SIGINT, leave)
+    signal.signal(signal.SIGTERM, leave)
+
+
+def _print_report(report: Any, bank: str) -> None:
+    console = _console()
+    failures = _table("failed", "stage", "error")
+    for failure in report.failures:
+        _row(failures, failure["video_id"], failure["stage"], failure["error"])
+    damage = _table("damaged, readable part kept", "what is missing")
+    for entry in report.damaged:
+        _row(damage, entry["video_id"], entry["damage"])
+    for table in (damage, failures):
+        if table.row_count:
+            console.print(table)
+            console.print()
+    rows = ", ".join(
+        f"{name.removeprefix('rows.').removeprefix('features/')} {count}"
+        for name, count in sorted(report.counters.items())
+        if name.startswith("rows.")
+    )
+    new = report.videos - report.up_to_date
+    console.print(
+        f"{report.videos} videos: {report.ok} ok, {report.failed} failed; {report.up_to_date} were up to date"
+    )
+    if new:
+        console.print(
+            f"{hours(3600 * report.hours)} of video in {hours(report.wall_s)}, {report.speed:.1f}x real time"
+            + (f"; rows written: {rows}" if rows else "")
+        )
+        decoded, shown = report.counters.get("frames_decoded", 0), report.counters.get("frames_in_video", 0)
+        if shown:
+            console.print(f"{decoded} frames decoded for {shown} frames of video ({decoded / shown:.3f})")
+    if report.ignored:
+        console.print(Text(f"{len(report.ignored)} files are no videos: {_some(report.ignored)}"))
+    console.print(Text(f"bank: {bank}"))
+
+
+def _some(paths: tuple[str, ...]) -> str:
+    names = [os.path.basename(path) for path in paths]
+    return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+
+
+def inspect(options: argparse.Namespace) -> int:
+    from pipeline.bank.inspect import inspect as read_counts
+
+    facts = read_counts(options.bank)
+    if options.json:
+        _print_json(facts)
+        return 0
+    console = _console()
+    ok, failed = facts["videos"]["ok"], facts["videos"]["failed"]
+    console.print(f"{ok} videos ok, {failed} failed; {hours(3600 * facts['hours'])} of video; "
+                  f"{facts['files']} files, {facts['bytes'] / 1e6:.1f} MB")  # fmt: skip
+    table = _table("table or space", ">rows", ">dim")
+    for name, rows in facts["tables"].items():
+        _row(table, name, rows, "")
+    for name, space in facts["spaces"].items():
+        _row(table, name, space["rows"], space["dim"])
+    console.print(table)
+    for title, entries, columns in (
+        ("failures", facts["failures"], ("video_id", "stage", "error")),
+        ("damaged", facts["damaged"], ("video_id", "damage")),
+    ):
+        if entries:
+            listing = _table(*columns)
+            for entry in entries:
+                _row(listing, *(entry[column] for column in columns))
+            console.print(f"\n[bold]{title}[/bold]")
+            console.print(listing)
+    return 0
+
+
+def verify(options: argparse.Namespace) -> int:
+    from pipeline.bank.verify import verify as check
+
+    report = check(options.bank, quick=options.quick)
+    if options.json:
+        _print_json(asdict(report) | {"whole": report.is_whole})
+    else:
+        for problem in report.problems:
+            print(f"{problem.path}: {problem.message}")
+        if report.warnings:
+            print(f"{len(report.warnings)} files that no video names, left by a stopped run; compact removes them")
+        state = "whole" if report.is_whole else f"NOT whole: {len(report.problems)} problems"
+        print(f"{options.bank} is {state} ({report.videos} videos, {report.files} files, {report.rows} rows)")
+    return 0 if report.is_whole else 1
+
+
+def compact(options: argparse.Namespace) -> int:
+    from pipeline.bank.compact import compact as merge
+
+    report = merge(options.bank, target_mb=options.target_mb)
+    if options.json:
+        _print_json(asdict(report))
+    else:
+        print(report)
+    return 0
+
+
+def window(options: argparse.Namespace) -> int:
+    from pipeline.bank.reader import FeatureBank
+
+    bank = FeatureBank.open(options.bank)
+    found = bank.window(options.space, options.video, options.at, before_s=options.before, after_s=options.after)
+    if options.json:
+        print(json.dumps(found.to_json()))
+        return 0
+    console = _console()
+    table = _table(">time s", ">track", "box", "feature")
+    for i, at_s in enumerate(found.times):
+        box = "" if found.boxes is None else " ".join(f"{side:.3f}" for side in found.boxes[i])
+        track = "" if found.track_ids is None or found.track_ids[i] is None else found.track_ids[i]
+        head = " ".join(f"{value:+.3f}" for value in found.features[i][:6])
+        _row(table, f"{at_s:.3f}", track, box, f"{head} ... |{found.features.shape[1]}|")
+    console.print(table)
+    console.print(f"{len(found.times)} items of {options.space}")
+    return 0

@@ -1,0 +1,291 @@
+"""Run a function in a child process, so that a crash, a hang or a memory blow-up costs one call.
+
+Beam plans and distributes; this is only the wall around native code. Each worker process keeps a few
+children ("slots") that live from call to call, so models load once per child. What a child does between
+calls to `Pulse.beat` is watched from outside: no beat for `stall_s`, more resident memory than
+`max_rss_bytes`, or a dead process end the call with an error that says what happened and where.
+
+Beam's own guard (`with_exception_handling(use_subprocess=True)`) gives the first of these properties. It was
+measured against this one (docs/isolation.md): it forks a threaded process, leaves its children running when
+the driver is killed, knows one time limit for an element whatever its length, has no memory limit, and
+reports every crash as `BrokenProcessPool`.
+"""
+
+import atexit
+import importlib
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Any
+
+import psutil
+
+POLL_S = 0.1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Limits:
+    """What one call in a child may use."""
+
+    stall_s: float = 300.0
+    """Longest time without a sign of progress."""
+    max_rss_bytes: int = 4 << 30
+    """Most resident memory of the child."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CallError:
+    """Why a call in a child failed."""
+
+    error_class: str
+    message: str
+    stage: str | None
+    at_s: float | None
+    traceback: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
+    """What a call in a child gave: a result, or an error; and what it took."""
+
+    result: Any = None
+    error: CallError | None = None
+    peak_rss_bytes: int = 0
+    """Most resident memory of the child seen during the call."""
+    wall_s: float = 0.0
+
+
+class Pulse:
+    """The child's side of the watch: a beat counter, the stage at work and its place in the video.
+
+    It lives in shared memory, so a beat costs no message, and the last one is readable after a crash.
+    """
+
+    def __init__(self, context: Any) -> None:
+        self._beats = context.RawValue("Q", 0)
+        self._stage = context.RawArray("c", 64)
+        self._at_s = context.RawValue("d", float("nan"))
+
+    def beat(self, stage: str, at_s: float | None = None) -> None:
+        """Say that `stage` goes on, at `at_s` seconds of the video."""
+        self._stage.value = stage.encode()[:63]
+        self._at_s.value = float("nan") if at_s is None else at_s
+        self._beats.value += 1
+
+    @property
+    def count(self) -> int:
+        """Beats so far."""
+        return self._beats.value
+
+    @property
+    def place(self) -> tuple[str | None, float | None]:
+        """The stage of the last beat, and its second of the video."""
+        at_s = self._at_s.value
+        return self._stage.value.decode(errors="replace") or None, None if at_s != at_s else at_s
+
+
+_pulse: Pulse | None = None
+
+
+def beat(stage: str, at_s: float | None = None) -> None:
+    """Sign of progress from code that may run in a child; does nothing elsewhere."""
+    if _pulse is not None:
+        _pulse.beat(stage, at_s)
+
+
+def place() -> tuple[str | None, float | None]:
+    """Stage and second of the last beat in this process."""
+    return _pulse.place if _pulse is not None else (None, None)
+
+
+class Child:
+    """One child process, ready for calls."""
+
+    def __init__(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._pulse = Pulse(context)
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(
+            target=_serve, args=(theirs, self._pulse, os.getpid()), name="longform-child", daemon=True
+        )
+        self._process.start()
+        theirs.close()
+        self._peak_rss = 0
+
+    def call(self, target: str, args: tuple, limits: Limits) -> Answer:
+        """The answer of `target` ("module:function").
+
+        After an error raised by the function the child stays; after any other it is gone (`alive`).
+        """
+        began, self._peak_rss = time.monotonic(), 0
+        self._pulse.beat("start")
+        try:
+            self._pipe.send((target, args))
+            result, error = None, self._watch(limits)
+            if error is None:
+                result, error = self._pipe.recv()
+        except (EOFError, OSError):
+            result, error = None, self._post_mortem()
+        wall_s = time.monotonic() - began
+        return Answer(result=result, error=error, peak_rss_bytes=self._peak_rss, wall_s=wall_s)
+
+    def _watch(self, limits: Limits) -> CallError | None:
+        """Wait for the answer; kill the child and say why when it breaks a limit."""
+        try:
+            process = psutil.Process(self._process.pid)
+            beats, since = self._pulse.count, time.monotonic()
+            while True:
+                answered = self._pipe.poll(POLL_S)
+                rss = process.memory_info().rss
+                self._peak_rss = max(self._peak_rss, rss)
+                if answered:
+                    return None
+                if self._pulse.count != beats:
+                    beats, since = self._pulse.count, time.monotonic()
+                elif time.monotonic() - since > limits.stall_s:
+                    return self._kill("Stalled", f"no progress for {limits.stall_s:g} s; the process was ended")
+                if rss > limits.max_rss_bytes:
+                    return self._kill("MemoryLimit", _too_much(rss, limits.max_rss_bytes))
+        except psutil.Error:
+            return self._post_mortem()
+
+    def _kill(self, error_class: str, message: str) -> CallError:
+        self.end()
+        stage, at_s = self._pulse.place
+        return CallError(error_class=error_class, message=message, stage=stage, at_s=at_s)
+
+    def _post_mortem(self) -> CallError:
+        self._process.join(5)
+        code = self._process.exitcode
+        stage, at_s = self._pulse.place
+        if code is not None and code < 0:
+            name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
+            message = f"the process died of {name}"
+        else:
+            message = f"the process ended by itself with exit code {code}"
+        self.end()
+        return CallError(error_class="Crashed", message=message, stage=stage, at_s=at_s)
+
+    @property
+    def alive(self) -> bool:
+        """Whether further calls can be made."""
+        return self._process.is_alive()
+
+    def end(self) -> None:
+        """End the process now."""
+        self._process.kill()
+        self._process.join()
+        self._pipe.close()
+
+
+def _too_much(rss: int, limit: int) -> str:
+    return (
+        f"{rss / 2**20:.0f} MiB in use, the limit is {limit / 2**20:.0f} MiB; the process was ended. "
+        "Raise --memory-limit-mb if the machine has more"
+    )
+
+
+class Slots:
+    """At most `count` children of this process at work at once; callers queue for the next free one."""
+
+    def __init__(self, count: int) -> None:
+        self._free = threading.Semaphore(count)
+        self._lock = threading.Lock()
+        self._idle: list[Child] = []
+        self._busy: set[Child] = set()
+        self._closed = False
+
+    def call(self, target: str, args: tuple, limits: Limits) -> Answer:
+        """As `Child.call`, on whichever child is free."""
+        with self._free:
+            with self._lock:
+                if self._closed:
+                    return Answer(
+                        error=CallError(error_class="Stopped", message="the run was stopped", stage=None, at_s=None)
+                    )
+                child = self._idle.pop() if self._idle else Child()
+                self._busy.add(child)
+            try:
+                return child.call(target, args, limits)
+            finally:
+                with self._lock:
+                    self._busy.discard(child)
+                    if child.alive and not self._closed:
+                        self._idle.append(child)
+
+    def close(self) -> None:
+        """End all children; calls made from now on fail as stopped."""
+        with self._lock:
+            self._closed = True
+            children = [*self._idle, *self._busy]
+            self._idle.clear()
+        for child in children:
+            child.end()
+
+
+_slots: dict[int, Slots] = {}
+_slots_lock = threading.Lock()
+
+
+def slots(count: int) -> Slots:
+    """The slots of this process, made on first use."""
+    with _slots_lock:
+        if count not in _slots:
+            _slots[count] = Slots(count)
+        return _slots[count]
+
+
+@atexit.register
+def close_all() -> None:
+    """End all children of this process."""
+    with _slots_lock:
+        for each in _slots.values():
+            each.close()
+        _slots.clear()
+
+
+def _serve(pipe: Connection, pulse: Pulse, parent: int) -> None:
+    """The child: answer calls until the parent hangs up or dies."""
+    global _pulse
+    _pulse = pulse
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_leave_with, args=(parent,), daemon=True).start()
+    functions: dict[str, Callable] = {}
+    while True:
+        try:
+            target, args = pipe.recv()
+        except (EOFError, OSError):
+            return
+        pipe.send(_answer(functions, target, args))
+
+
+def _answer(functions: dict[str, Callable], target: str, args: tuple) -> tuple[Any, CallError | None]:
+    try:
+        if target not in functions:
+            module, name = target.split(":")
+            functions[target] = getattr(importlib.import_module(module), name)
+        return functions[target](*args), None
+    except Exception as error:  # noqa: BLE001  whatever a stage raises becomes the failure of one call
+        stage, at_s = place()
+        return None, CallError(
+            error_class=type(error).__name__,
+            message=str(error) or type(error).__name__,
+            stage=getattr(error, "stage", None) or stage,
+            at_s=at_s,
+            traceback="".join(traceback.format_exception(error)),
+        )
+
+
+def _leave_with(parent: int) -> None:
+    """A parent that was killed cannot end its children; they notice and go."""
+    while os.getppid() == parent:
+        time.sleep(0.2)
+    sys.stderr.flush()
+    os._exit(1)

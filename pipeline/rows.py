@@ -1,0 +1,109 @@
+"""The `videos` row: what it says of a video that worked, of one that failed, and what it keeps of before."""
+
+from typing import Any
+
+from pipeline.bank.writer import DataFile
+from pipeline.jobs import Failure, VideoJob
+from pipeline.video.probe import MeasuredFacts, VideoFacts
+
+VideoRow = dict[str, Any]
+
+
+def committed_fingerprints(row: VideoRow | None) -> dict[str, str]:
+    """Fingerprint by stage of what the bank holds of a video."""
+    return {entry["stage"]: entry["fingerprint"] for entry in row["stages"]} if row else {}
+
+
+def is_current(row: VideoRow | None, measured: MeasuredFacts, stage: str, prints: dict[str, str]) -> bool:
+    """Whether the bank holds the result of `stage` for this content of the video."""
+    same_source = row is not None and row["source_sha256"] == measured.sha256
+    return same_source and committed_fingerprints(row).get(stage) == prints[stage]
+
+
+def _replaced(row: VideoRow | None, job: VideoJob | None) -> set[str]:
+    """Stages whose old results a finished job replaces: those it ran, or all when the file has changed."""
+    if row is None or job is None:
+        return set()
+    if row["source_sha256"] != job.facts.measured.sha256:
+        return set(committed_fingerprints(row))
+    return set(job.todo)
+
+
+def kept_files(row: VideoRow | None, job: VideoJob | None) -> list[DataFile]:
+    """Data files of the old row that stay valid beside what `job` wrote (all of them without a job)."""
+    replaced = _replaced(row, job)
+    return [DataFile(**entry) for entry in (row["files"] if row else []) if entry["stage"] not in replaced]
+
+
+def kept_stages(row: VideoRow | None, job: VideoJob) -> dict[str, str]:
+    """Fingerprints the new row lists: those that stay, and those of this run."""
+    replaced = _replaced(row, job)
+    stays = {stage: print for stage, print in committed_fingerprints(row).items() if stage not in replaced}
+    return stays | job.fingerprints
+
+
+def video_row(job: VideoJob, damage: str | None, stages: dict[str, str]) -> VideoRow:
+    """The row of a video whose stages are all done."""
+    return {
+        **_source(job.source.video_id, job.source.uri, job.source.mtime_s),
+        **_facts(job.facts),
+        "status": "ok",
+        "damage": damage,
+        "stages": [{"stage": name, "fingerprint": stages[name]} for name in sorted(stages)],
+    }
+
+
+def failed_row(failure: Failure, old: VideoRow | None) -> VideoRow:
+    """The row of a video that failed. What the bank held of it before stays listed."""
+    return {
+        **_source(failure.source.video_id, failure.source.uri, failure.source.mtime_s),
+        **(_facts(failure.facts) if failure.facts else {"source_bytes": failure.source.bytes}),
+        "status": "failed",
+        "error_stage": failure.stage,
+        "error_class": failure.error_class,
+        "error_message": failure.message,
+        "stages": old["stages"] if old else [],
+    } | ({"source_sha256": old["source_sha256"]} if old and old["stages"] else {})
+
+
+def _source(video_id: str, uri: str, mtime_s: float) -> VideoRow:
+    return {"video_id": video_id, "uri": uri, "source_mtime_s": mtime_s}
+
+
+def _facts(facts: VideoFacts) -> VideoRow:
+    measured, geometry = facts.measured, facts.measured.geometry
+    height, width = geometry.display_hw
+    return {
+        "duration_s": measured.duration_s,
+        "width": width,
+        "height": height,
+        "num_frames": measured.num_frames,
+        "fps": measured.fps,
+        "container": facts.header.container,
+        "codec": facts.header.codec,
+        "pixel_format": measured.pixel_format,
+        "rotation_deg": geometry.rotation_deg,
+        "pixel_aspect": float(geometry.pixel_aspect),
+        "is_vfr": measured.is_vfr,
+        "start_pts": measured.clock.start_pts,
+        "time_base_num": measured.clock.time_base.numerator,
+        "time_base_den": measured.clock.time_base.denominator,
+        "source_bytes": measured.bytes,
+        "source_sha256": measured.sha256,
+    }
+
+
+def damage_text(facts: VideoFacts, reports: list[dict]) -> str | None:
+    """A sentence on what of a video could not be read, from the reports of its segments; None for a whole one."""
+    lost = sum(report["frames_lost"] for report in reports)
+    errors = [(report["error_at_s"], report["error"]) for report in reports if report["error"]]
+    missing_s = (facts.header.duration_s or 0.0) - facts.measured.duration_s
+    sentences = []
+    if lost:
+        sentences.append(f"{lost} of {facts.measured.num_frames} frames could not be decoded")
+    if missing_s > max(1.0, 0.02 * facts.measured.duration_s):
+        sentences.append(f"the file ends {missing_s:.1f} s before the end its header gives")
+    if errors:
+        at_s, message = errors[0]
+        sentences.append(f"first error{f' at {at_s:.3f} s' if at_s is not None else ''}: {message}")
+    return "; ".join(sentences) or None

@@ -1,0 +1,129 @@
+"""A call in a child that crashes, hangs, eats memory or raises costs that call, and says what happened."""
+
+import ctypes
+import os
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+from pipeline.isolation import Limits, Slots, beat
+
+HERE = "tests.pipeline.test_isolation"
+
+
+def double(number: int) -> int:
+    return 2 * number
+
+
+def pid() -> int:
+    return os.getpid()
+
+
+def crash() -> None:
+    beat("clips", 12.5)
+    ctypes.string_at(0)
+
+
+def leave() -> None:
+    os._exit(7)
+
+
+def hang() -> None:
+    beat("people", 3.0)
+    time.sleep(1000)
+
+
+def work_slowly(seconds: float) -> str:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        beat("shots")
+        time.sleep(0.05)
+    return "done"
+
+
+def eat_memory() -> int:
+    hoard = []
+    while True:
+        hoard.append(b"x" * (32 << 20))
+        time.sleep(0.01)
+
+
+def fail() -> None:
+    beat("shots", 1.0)
+    raise ValueError("no good")
+
+
+@pytest.fixture
+def slots():
+    made = Slots(1)
+    yield made
+    made.close()
+
+
+def test_results_and_one_lasting_child(slots: Slots) -> None:
+    assert slots.call(f"{HERE}:double", (21,), Limits()).result == 42
+    first = slots.call(f"{HERE}:pid", (), Limits()).result
+    assert first != os.getpid()
+    assert slots.call(f"{HERE}:pid", (), Limits()).result == first
+
+
+@pytest.mark.parametrize(
+    ("function", "limits", "error_class", "words", "place"),
+    [
+        ("crash", Limits(), "Crashed", "SIGSEGV", ("clips", 12.5)),
+        ("leave", Limits(), "Crashed", "exit code 7", ("start", None)),
+        ("hang", Limits(stall_s=0.5), "Stalled", "no progress for 0.5 s", ("people", 3.0)),
+        ("eat_memory", Limits(max_rss_bytes=400 << 20), "MemoryLimit", "the limit is 400 MiB", ("start", None)),
+    ],
+)
+def test_a_broken_call_names_its_reason_and_the_next_one_works(
+    slots: Slots, function: str, limits: Limits, error_class: str, words: str, place: tuple
+) -> None:
+    slots.call(f"{HERE}:double", (1,), Limits())
+    answer = slots.call(f"{HERE}:{function}", (), limits)
+    assert answer.result is None
+    error = answer.error
+    assert error.error_class == error_class
+    assert words in error.message
+    assert (error.stage, error.at_s) == place
+    assert slots.call(f"{HERE}:double", (4,), Limits()).result == 8
+
+
+def test_an_exception_keeps_the_child(slots: Slots) -> None:
+    before = slots.call(f"{HERE}:pid", (), Limits()).result
+    error = slots.call(f"{HERE}:fail", (), Limits()).error
+    assert (error.error_class, error.message, error.stage, error.at_s) == ("ValueError", "no good", "shots", 1.0)
+    assert "in fail" in error.traceback
+    assert slots.call(f"{HERE}:pid", (), Limits()).result == before
+
+
+def test_slow_work_that_shows_progress_is_left_alone(slots: Slots) -> None:
+    assert slots.call(f"{HERE}:work_slowly", (2.0,), Limits(stall_s=0.5)).result == "done"
+
+
+def test_children_leave_when_their_parent_is_killed() -> None:
+    code = f"""
+import sys, threading, time
+from pipeline.isolation import Limits, slots
+if __name__ == "__main__":
+    children = slots(2)
+    print(children.call("{HERE}:pid", (), Limits()).result, flush=True)
+    threading.Thread(target=children.call, args=("{HERE}:work_slowly", (600.0,), Limits()), daemon=True).start()
+    time.sleep(600)
+"""
+    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    child = psutil.Process(int(parent.stdout.readline()))
+    assert child.is_running()
+    parent.kill()
+    parent.wait()
+    child.wait(timeout=10)
+
+
+def test_closed_slots_refuse(slots: Slots) -> None:
+    slots.call(f"{HERE}:pid", (), Limits())
+    slots.close()
+    error = slots.call(f"{HERE}:pid", (), Limits()).error
+    assert error.error_class == "Stopped"
