@@ -4,7 +4,7 @@
 
 Reads `cuts.csv` (video, frame, kind, last_frame, video_stream; frame numbers in decode order) and every
 video of the folder; videos without a label have no cut and count for false alarms. Only the first video
-stream is read. Pictures are decoded with PyAV and reduced by swscale (bilinear), as the pipeline does.
+stream is read, by the pipeline's own decoder and at the pipeline's own picture size.
 
 Two scores, both one-to-one and at +-2 frames:
 * hard: hits and misses of hard cuts. A prediction inside a fade or dissolve is neither hit nor false alarm.
@@ -16,16 +16,15 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import sys
+import math
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
-from itertools import pairwise, product
+from itertools import product
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 
 from extractors.shots.config import (
@@ -40,6 +39,11 @@ from extractors.shots.config import (
 )
 from extractors.shots.cuts import find_cuts
 from extractors.shots.scoring import FrameScorer, score_names
+from pipeline.video.decode import decode
+from pipeline.video.frames import DecodeStats
+from pipeline.video.geometry import PictureSpec
+from pipeline.video.probe import probe
+from pipeline.video.segments import plan_segments
 
 TOLERANCE_FRAMES = 2
 _NOT_VIDEO = {".csv", ".md", ".txt", ""}
@@ -103,7 +107,8 @@ def _take_nearest(free: list[int], change: Transition) -> bool:
 class ScoredVideo:
     """The per-frame scores of one video, with times as `find_cuts` takes them."""
 
-    pts: list[int]
+    stamps: list[tuple[int, int]]
+    """(frame index, pts)."""
     time_base: Fraction
     rate: Fraction
     names: tuple[str, ...]
@@ -112,48 +117,34 @@ class ScoredVideo:
 
     def cuts(self, config: ShotConfig) -> list[int]:
         columns = [self.names.index(name) for name in score_names(config)]
-        return find_cuts(config, enumerate(self.pts), self.scores[:, columns], time_base=self.time_base, rate=self.rate)
+        return find_cuts(config, self.stamps, self.scores[:, columns], time_base=self.time_base, rate=self.rate)
 
 
 def score_video(path: Path, config: ShotConfig) -> ScoredVideo:
-    """Decode and score the first video stream; a damaged file is read as far as it goes."""
+    """Decode and score a video as the pipeline does."""
+    facts, index = probe(str(path))
+    whole = plan_segments(str(path), facts.measured, index, math.inf)[0][0]
     scorer = FrameScorer(config, at_video_start=True)
-    pts: list[int | None] = []
+    spec = PictureSpec(format="bgr24", width_px=config.width_px)
+    stamps: list[tuple[int, int]] = []
     rows: list[np.ndarray] = []
     score_s = 0.0
-    with av.open(str(path)) as container:
-        stream = container.streams.video[0]
-        stream.thread_type = "AUTO"
-        time_base, rate = Fraction(stream.time_base), Fraction(stream.average_rate or 25)
-        for picture, frame_pts in _score_pictures(container, config):
-            start = time.perf_counter()
-            row = scorer.score(picture)
-            score_s += time.perf_counter() - start
-            assert row is not None  # at_video_start
-            rows.append(row)
-            pts.append(frame_pts)
-    if any(b is None or a is None or b <= a for a, b in pairwise(pts)):  # AVI: no true times
-        pts, time_base = list(range(len(pts))), 1 / rate
+    for frame in decode(facts, whole, DecodeStats()):
+        picture = frame.picture(spec)
+        start = time.perf_counter()
+        row = scorer.score(picture)
+        score_s += time.perf_counter() - start
+        assert row is not None  # at_video_start
+        rows.append(row)
+        stamps.append((frame.index, frame.pts))
     return ScoredVideo(
-        pts=[p or 0 for p in pts],
-        time_base=time_base,
-        rate=rate,
+        stamps=stamps,
+        time_base=facts.measured.clock.time_base,
+        rate=Fraction(facts.measured.fps).limit_denominator(100_000),
         names=score_names(config),
         scores=np.array(rows),
         score_s=score_s,
     )
-
-
-def _score_pictures(
-    container: av.container.InputContainer, config: ShotConfig
-) -> Iterator[tuple[np.ndarray, int | None]]:
-    try:
-        for frame in container.decode(video=0):
-            height, width = config.score_hw(frame.height, frame.width)
-            small = frame.reformat(width=width, height=height, format="bgr24", interpolation="BILINEAR")
-            yield small.to_ndarray(), frame.pts
-    except av.error.FFmpegError as error:
-        print(f"{container.name}: read until {error}", file=sys.stderr)
 
 
 def read_transitions(cuts_csv: Path) -> dict[str, list[Transition]]:
@@ -215,7 +206,7 @@ def main() -> None:
     wall_s = time.perf_counter() - start
     transitions = read_transitions(options.videos / "cuts.csv")
     results = [_evaluate(name, config, videos, transitions) for name, config in configs.items()]
-    frames = sum(len(video.pts) for video in videos.values())
+    frames = sum(len(video.stamps) for video in videos.values())
     score_s = sum(video.score_s for video in videos.values())
     speed = {
         "width_px": options.width,

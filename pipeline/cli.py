@@ -47,6 +47,8 @@ def _extract(parser: argparse.ArgumentParser) -> None:
                         help="processes at work at once (default: all cores, here %(default)s)")  # fmt: skip
     parser.add_argument("--segment-s", type=float, default=120.0, metavar="S", help="cut long videos into parts of "
                         "about S seconds that are worked on in parallel (default: %(default)g)")  # fmt: skip
+    parser.add_argument("--device", default="cpu", metavar="D", help="where networks run (default: %(default)s; "
+                        "preset builtin has none)")  # fmt: skip
     parser.add_argument("--decoder", default="pyav", choices=("pyav", "decord"), help="default: %(default)s")
     parser.add_argument("--stall-s", type=float, default=300.0, metavar="S", help="give a video up after S seconds "
                         "without progress (default: %(default)g)")  # fmt: skip
@@ -54,6 +56,7 @@ def _extract(parser: argparse.ArgumentParser) -> None:
                         "when its process needs more memory (default: %(default)s)")  # fmt: skip
     parser.add_argument("--strict", action="store_true", help="stop at the first video that fails or is damaged")
     parser.add_argument("--quiet", action="store_true", help="no progress")
+    parser.add_argument("--verbose", action="store_true", help="show what Beam logs")
     _json(parser)
     parser.epilog = (
         "Run the same command again to go on after a stop, or after adding videos: only what is missing or has "
@@ -138,11 +141,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments.beam_args = beam_args
     module, function = arguments.target.split(":")
     from pipeline.bank.errors import BankError
-    from pipeline.errors import PipelineError, StrictStopError
+    from pipeline.errors import PipelineError, RunError, StrictStopError
 
     try:
         return getattr(importlib.import_module(module), function)(arguments)
-    except StrictStopError as error:
+    except (StrictStopError, RunError) as error:
         print(f"longform {arguments.command}: {error}", file=sys.stderr)
         return EXIT_FAILED_VIDEOS
     except (PipelineError, BankError) as error:

@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import sys
+import warnings
 from dataclasses import asdict
 from typing import Any, NoReturn
 
@@ -79,11 +80,16 @@ def _print_facts(result: dict) -> None:
 
 
 def extract(options: argparse.Namespace) -> int:
+    from pipeline.errors import ConfigError
     from pipeline.extract import extract as run_extract
     from pipeline.isolation import Limits
     from pipeline.presets import build_config
 
-    logging.getLogger().setLevel(logging.ERROR)
+    _set_up_logging(options.verbose)
+    if options.device != "cpu":
+        raise ConfigError(
+            f"--device {options.device}: no stage of preset {options.preset!r} can run there. Leave it out."
+        )
     config = build_config(
         options.preset,
         only=options.only,
@@ -108,6 +114,14 @@ def extract(options: argparse.Namespace) -> int:
     else:
         _print_report(report, options.bank)
     return 1 if report.failed else 0
+
+
+def _set_up_logging(verbose: bool) -> None:
+    """Beam logs every exception with its traceback; what a user must know is said by the command itself."""
+    logging.basicConfig(level=logging.INFO)
+    if not verbose:
+        logging.disable(logging.CRITICAL)  # Beam sets levels of its own
+        warnings.simplefilter("ignore")
 
 
 def _leave_cleanly_on_signals(bank: str) -> None:

@@ -17,6 +17,10 @@ class StrictStopError(PipelineError):
     """A video failed in a run that was asked to stop at the first failure."""
 
 
+class RunError(PipelineError):
+    """The run broke off: the runner or the bank's storage failed, not a video."""
+
+
 class ProbeError(PipelineError):
     """A file could not be opened as a video, or holds no video that could be read."""
 

@@ -28,6 +28,8 @@ from typing import Any
 import psutil
 
 POLL_S = 0.1
+STOPPED = "Stopped"
+"""Error class of a call that was not made."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -201,29 +203,32 @@ class Slots:
         self._idle: list[Child] = []
         self._busy: set[Child] = set()
         self._closed = False
+        self.why_closed = ""
 
     def call(self, target: str, args: tuple, limits: Limits) -> Answer:
         """As `Child.call`, on whichever child is free."""
         with self._free:
             with self._lock:
                 if self._closed:
-                    return Answer(
-                        error=CallError(error_class="Stopped", message="the run was stopped", stage=None, at_s=None)
-                    )
+                    return self._stopped()
                 child = self._idle.pop() if self._idle else Child()
                 self._busy.add(child)
             try:
-                return child.call(target, args, limits)
+                answer = child.call(target, args, limits)
             finally:
                 with self._lock:
                     self._busy.discard(child)
                     if child.alive and not self._closed:
                         self._idle.append(child)
+            return self._stopped() if self._closed and answer.error else answer
 
-    def close(self) -> None:
-        """End all children; calls made from now on fail as stopped."""
+    def _stopped(self) -> Answer:
+        return Answer(error=CallError(error_class=STOPPED, message=self.why_closed, stage=None, at_s=None))
+
+    def close(self, why: str = "the run was stopped") -> None:
+        """End all children; calls made from now on fail as `STOPPED`."""
         with self._lock:
-            self._closed = True
+            self._closed, self.why_closed = True, self.why_closed or why
             children = [*self._idle, *self._busy]
             self._idle.clear()
         for child in children:
@@ -256,6 +261,8 @@ def _serve(pipe: Connection, pulse: Pulse, parent: int) -> None:
     global _pulse
     _pulse = pulse
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Arrow's own pool keeps what it frees: 250 MiB after a 3-hour video, 193 with the system's (measured).
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     threading.Thread(target=_leave_with, args=(parent,), daemon=True).start()
     functions: dict[str, Callable] = {}
     while True:

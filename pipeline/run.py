@@ -10,8 +10,9 @@ still being decoded. Beam plans, distributes and counts; that nothing is lost or
 commit protocol, not on what a runner retries.
 """
 
+import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import apache_beam as beam
@@ -20,7 +21,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.runner import PipelineResult
 
 from pipeline import isolation
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, RunError
 from pipeline.jobs import Failure, Outcome, Reply, SegmentJob, VideoJob, VideoSource
 from pipeline.steps import RunSettings, record_failure, stop, was_stopped
 
@@ -35,6 +36,8 @@ class RunOptions:
 
     settings: RunSettings
     workers: int
+    is_local: bool = True
+    """The workers are threads of this process."""
 
 
 def build(pipeline: beam.Pipeline, videos: Sequence[VideoSource], options: RunOptions) -> None:
@@ -99,6 +102,8 @@ class _IsolatedStep(beam.DoFn):
             count(answer.result)
             yield from answer.result.results
             return
+        if answer.error.error_class == isolation.STOPPED:
+            return
         if settings.strict:
             stop(settings)
         yield beam.pvalue.TaggedOutput("failed", _failure(job, answer.error))
@@ -131,7 +136,13 @@ class _RecordFailure(beam.DoFn):
         self._options = options
 
     def process(self, failure: Failure) -> Iterator[Outcome]:
-        reply = record_failure(failure, self._options.settings)
+        try:
+            reply = record_failure(failure, self._options.settings)
+        except OSError as error:
+            if not self._options.is_local:
+                raise
+            isolation.slots(self._options.workers).close(f"the bank cannot be written: {error}")
+            return
         count(reply)
         yield from reply.results
 
@@ -143,13 +154,33 @@ def run(videos: Sequence[VideoSource], options: RunOptions, beam_args: Sequence[
         beam_args: Beam's own options; without a `--runner` the local FnApiRunner is used.
     Returns:
         Beam's counters by name: `frames_decoded`, `frames_in_video`, `videos_ok`, `videos_failed`, ...
+    Raises:
+        RunError: the runner gave up, for example because the bank cannot be written.
     """
     runner, pipeline_options = _runner(list(beam_args), options.workers)
+    options = replace(options, is_local=runner is not None)
     pipeline = beam.Pipeline(runner=runner, options=pipeline_options)
     build(pipeline, videos, options)
-    result = pipeline.run()
-    result.wait_until_finish()
+    try:
+        result = pipeline.run()
+        result.wait_until_finish()
+    except Exception as error:
+        raise RunError(f"The run broke off: {_root_message(error)} {GO_ON}") from error
+    why_closed = isolation.slots(options.workers).why_closed
+    isolation.close_all()
+    if why_closed:
+        raise RunError(f"The run broke off: {why_closed}. {GO_ON}")
     return counters(result)
+
+
+GO_ON = "What was finished is in the bank, and it is whole. Run the same command again to go on, or with --verbose."
+
+
+def _root_message(error: BaseException) -> str:
+    """The last line that says something; Beam wraps an error of a worker in tracebacks as text."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    last = lines[-1] if lines else type(error).__name__
+    return re.sub(r" *\[while running .*\]$", ".", last).removeprefix("RuntimeError: ")
 
 
 def _runner(beam_args: list[str], workers: int) -> tuple[Any, PipelineOptions]:

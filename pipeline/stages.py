@@ -23,7 +23,7 @@ import hashlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, TypeAlias
 
 import pyarrow as pa
 
@@ -32,6 +32,8 @@ from pipeline.video.probe import MeasuredFacts
 from pipeline.video.segments import Segment
 
 Row = dict[str, Any]
+Rows: TypeAlias = list[Row] | pa.RecordBatch
+"""Some rows of a table, without `video_id`."""
 
 
 class FrameConsumer(Protocol):
@@ -98,14 +100,14 @@ class Stage(ABC):
         """Begin with a segment."""
         raise NotImplementedError(f"Stage {self.name!r} reads no frames.")
 
-    def finish(self, measured: MeasuredFacts, inputs: FinishInputs) -> Iterator[tuple[str, list[Row]]]:
+    def finish(self, measured: MeasuredFacts, inputs: FinishInputs) -> Iterator[tuple[str, Rows]]:
         """`(table, rows)`, one table after another, each in time order.
 
         By default the parts that have the name of a published table are published as they are.
         """
         for name in set(self.parts) & set(self.publishes):
             for batch in inputs.part(self.name, name):
-                yield name, batch.to_pylist()
+                yield name, batch
 
     def settings(self) -> dict:
         """What decides the result: name, version, config and weights, as plain JSON values."""

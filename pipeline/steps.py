@@ -30,13 +30,14 @@ from pipeline.errors import DecodeError
 from pipeline.isolation import beat
 from pipeline.jobs import Failure, Outcome, Reply, SegmentJob, VideoJob, VideoSource
 from pipeline.rows import damage_text, failed_row, is_current, kept_files, kept_stages, video_row
-from pipeline.stages import FrameConsumer, Row, Stage, fingerprints
+from pipeline.stages import FrameConsumer, Row, Rows, Stage, fingerprints
 from pipeline.video.decode import decode
 from pipeline.video.frames import DecodeStats
 from pipeline.video.probe import probe
 from pipeline.video.segments import Segment, plan_segments
 
 ROWS_PER_WRITE = 256
+ROWS_PER_READ = 512
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -237,15 +238,19 @@ def _is_published(bank: BankWriter, job: VideoJob) -> bool:
 
 
 def _write_tables(
-    bank: BankWriter, job: VideoJob, stage: Stage, results: Iterable[tuple[str, list[Row]]]
+    bank: BankWriter, job: VideoJob, stage: Stage, results: Iterable[tuple[str, Rows]]
 ) -> tuple[DataFile, ...]:
     """Write each table as its rows come; a stage gives its tables one after another."""
     video_id, fingerprint = job.source.video_id, job.fingerprints[stage.name]
 
-    def with_id(batches: Iterable[tuple[str, list[Row]]]) -> Iterator[list[Row]]:
+    def with_id(batches: Iterable[tuple[str, Rows]]) -> Iterator[list[Row] | pa.Table]:
         for _, rows in batches:
             beat(stage.name)
-            yield [{"video_id": video_id, **row} for row in rows]
+            if isinstance(rows, pa.RecordBatch):
+                table = pa.Table.from_batches([rows])
+                yield table.add_column(0, "video_id", pa.repeat(video_id, len(rows)))
+            else:
+                yield [{"video_id": video_id, **row} for row in rows]
 
     files = [
         bank.write_final(table, video_id, stage.name, fingerprint, with_id(batches))
@@ -263,12 +268,12 @@ class StagedInputs:
     def part(self, stage: str, name: str) -> Iterator[pa.RecordBatch]:
         schema = self._config.stage(stage).parts[name]
         if stage not in self._job.todo:
-            yield from self._held(name).select(schema.names).cast(schema).to_batches(max_chunksize=4096)
+            yield from self._held(name).select(schema.names).cast(schema).to_batches(max_chunksize=ROWS_PER_READ)
             return
         for index in range(self._job.num_segments):
             path = _part_path(self._job, index, stage, name)
             with self._bank.fs.open_input_file(path) as source:
-                yield from pq.ParquetFile(source).iter_batches(batch_size=4096)
+                yield from pq.ParquetFile(source).iter_batches(batch_size=ROWS_PER_READ)
 
     def table(self, name: str) -> pa.Table:
         written = [file for file in self._job.files if file.table == name]

@@ -43,7 +43,7 @@ class HogHofConfig:
     """Settings of the descriptor; the defaults give the paper's 162 values.
 
     Attributes:
-        short_side_px: pictures are reduced to this short side, see `picture_hw`.
+        short_side_px: pictures are reduced to this short side; smaller ones stay as they are.
         sample_hz: frames are taken on a time grid of this rate, whatever the frame rate of the video.
         clip_s: length of a clip.
         hop_s: time between the starts of two clips.
@@ -93,11 +93,6 @@ class HogHofConfig:
         """Length of a descriptor."""
         return self.grid[0] * self.grid[1] * self.time_cells * self.bins
 
-    def picture_hw(self, height: int, width: int) -> tuple[int, int]:
-        """Size (height, width) in px to reduce displayed pictures to; smaller ones are not enlarged."""
-        scale = min(1.0, self.short_side_px / min(height, width))
-        return max(1, round(height * scale)), max(1, round(width * scale))
-
 
 class HogHof:
     """Computes descriptors. Keeps nothing from call to call, so any worker may compute any frame or clip."""
@@ -111,7 +106,7 @@ class HogHof:
         Args:
             prev_gray: (h, w) uint8, the sampled frame before; None where there is none or where it belongs
                 to another shot. HOF is then 0.
-            gray: (h, w) uint8, at least one px a cell; see `HogHofConfig.picture_hw`.
+            gray: (h, w) uint8, at least one px a cell, of a short side of `short_side_px`.
             dt_s: true time from `prev_gray` to `gray`; not looked at without a `prev_gray`.
         Returns:
             (rows, columns, bins) float32: HOG as mean gradient magnitude (grey levels per px) in each

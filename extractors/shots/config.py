@@ -207,7 +207,7 @@ class ShotConfig:
 
     Attributes:
         detectors: at least one; a kind may come several times with different parameters.
-        width_px: pictures are scored at this width; smaller ones at their own size, see `score_hw`.
+        width_px: pictures are scored at this width; narrower ones at their own.
         min_gap_s: a cut nearer than this to the one before it, of whichever detector, is dropped: several
             detectors may answer to one fade. 0 keeps all, as `SceneManager` does.
     """
@@ -229,12 +229,3 @@ class ShotConfig:
                 raise ConfigError(f"detectors: got {detector!r}, expected {DetectorConfig}.")
         _check_positive("width_px", self.width_px)
         _check_not_negative("min_gap_s", self.min_gap_s)
-
-    def score_hw(self, height: int, width: int) -> tuple[int, int]:
-        """Size (height, width) in px that a decoded picture of the given size is scored at.
-
-        Pictures are reduced to `width_px` and never enlarged; the height follows, at least 1.
-        """
-        if width <= self.width_px:
-            return height, width
-        return max(1, round(height * self.width_px / width)), self.width_px

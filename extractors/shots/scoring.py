@@ -51,7 +51,7 @@ class FrameScorer:
         """Score the next frame.
 
         Args:
-            frame_bgr: (h, w, 3) uint8, the same size at every call, see `ShotConfig.score_hw`.
+            frame_bgr: (h, w, 3) uint8, the same size at every call.
         Returns:
             (S,) float64 in the order of `score_names`; None for the first frame fed, unless the scorer
             was made with `at_video_start`.

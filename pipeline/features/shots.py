@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from extractors.shots.config import ShotConfig
-from pipeline.stages import FinishInputs, Row, Stage
+from pipeline.stages import FinishInputs, Row, Rows, Stage
 from pipeline.video.frames import Frame
 from pipeline.video.geometry import PictureSpec
 from pipeline.video.probe import MeasuredFacts
@@ -43,7 +43,7 @@ class ShotStage(Stage):
     def open(self, measured: MeasuredFacts, segment: Segment) -> "_Scoring":
         return _Scoring(self.config, segment)
 
-    def finish(self, measured: MeasuredFacts, inputs: FinishInputs) -> Iterator[tuple[str, list[Row]]]:
+    def finish(self, measured: MeasuredFacts, inputs: FinishInputs) -> Iterator[tuple[str, Rows]]:
         from extractors.shots.cuts import find_cuts
 
         stamps, scores = tee(_scored(inputs))

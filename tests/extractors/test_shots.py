@@ -364,13 +364,6 @@ def test_bad_configuration_is_refused(make):
         make()
 
 
-def test_score_hw_reduces_and_never_enlarges():
-    config = ShotConfig(width_px=128)
-    assert config.score_hw(1080, 1920) == (72, 128)
-    assert config.score_hw(100, 100) == (100, 100)
-    assert config.score_hw(2, 4000) == (1, 128)
-
-
 def read_clip(path: Path, width_px: int) -> tuple[list[np.ndarray], list[int], Fraction, Fraction]:
     with av.open(str(path)) as container:
         stream = container.streams.video[0]

@@ -229,3 +229,25 @@ def test_an_outside_stage_joins_through_its_entry_point(corpus: Path, tmp_path: 
     unknown = longform("extract", str(corpus), "--bank", bank, "--stage", "dark", env=environment)
     assert unknown.returncode == 2
     assert "registered: bright" in unknown.stderr
+
+
+@pytest.mark.skipif(
+    not Path("/dev/shm").is_dir() or os.geteuid() != 0, reason="needs root and Linux to mount a small disk"
+)
+def test_a_full_disk_stops_the_run_and_the_next_one_goes_on(corpus: Path, tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=88k", "tmpfs", str(disk)], check=False)
+    if mounted.returncode:
+        pytest.skip("this machine does not let tests mount a small disk")
+    try:
+        full = longform("extract", str(corpus), "--bank", str(disk / "bank"), "--quiet")
+        assert full.returncode != 0
+        assert "No space left on device" in full.stdout + full.stderr
+        assert "Traceback" not in full.stderr
+        assert verify(disk / "bank").is_whole
+        subprocess.run(["mount", "-o", "remount,size=20m", str(disk)], check=True)
+        assert longform("extract", str(corpus), "--bank", str(disk / "bank"), "--quiet").returncode == 0
+        assert verify(disk / "bank").videos == 3
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)

@@ -9,7 +9,7 @@ import time
 import psutil
 import pytest
 
-from pipeline.isolation import Limits, Slots, beat
+from pipeline.isolation import STOPPED, Limits, Slots, beat
 
 HERE = "tests.pipeline.test_isolation"
 
@@ -126,4 +126,4 @@ def test_closed_slots_refuse(slots: Slots) -> None:
     slots.call(f"{HERE}:pid", (), Limits())
     slots.close()
     error = slots.call(f"{HERE}:pid", (), Limits()).error
-    assert error.error_class == "Stopped"
+    assert error.error_class == STOPPED
