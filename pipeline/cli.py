@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-import longform
+import pipeline
 
 EXIT_FAILED_VIDEOS = 1
 EXIT_USAGE = 2
@@ -121,7 +121,7 @@ def parser() -> argparse.ArgumentParser:
         prog="longform",
         description="Turn videos into Parquet feature banks, and analyse long video on top of them.",
     )
-    top.add_argument("--version", action="version", version=f"longform {longform.__version__}")
+    top.add_argument("--version", action="version", version=f"longform {pipeline.__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, (summary, target, configure) in COMMANDS.items():
         sub = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")

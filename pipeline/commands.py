@@ -131,13 +131,11 @@ def _leave_cleanly_on_signals(bank: str) -> None:
         from pipeline.isolation import close_all
 
         close_all()
-        restore_cursor = "\x1b[?25h" if sys.stderr.isatty() else ""
-        print(
-            f"{restore_cursor}\nStopped. What was finished is in {bank}, and it is whole. "
-            "Run the same command again to go on.",
-            file=sys.stderr,
-            flush=True,
+        clear_bar = "\r\x1b[2K\x1b[?25h" if sys.stderr.isatty() else ""
+        message = (
+            f"{clear_bar}Stopped. What was finished is in {bank}, and it is whole. Run the same command again to go on."
         )
+        os.write(2, f"{message}\n".encode())  # past the progress bar, which would draw itself again
         os._exit(128 + number)
 
     signal.signal(signal.SIGINT, leave)

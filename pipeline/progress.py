@@ -21,6 +21,8 @@ from pipeline.bank.writer import BankWriter
 
 POLL_S = 1.0
 LINE_EVERY_S = 30.0
+SETTLED_S = 5.0
+"""Speed and time left are not shown before."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +53,7 @@ class Tally:
         failed = f" ({self.failed} failed)" if self.failed else ""
         parts = [f"{self.ok + self.failed}/{self.videos} videos{failed}"]
         parts.append(f"{hours(self.done_s)} of {hours(self.total_s)}")
-        if self.done_s > 0:
+        if self.done_s > 0 and self.elapsed_s >= SETTLED_S:
             parts.append(f"{self.speed:.1f}x real time")
             parts.append(f"{hours(max(0.0, self.total_s - self.done_s) / self.speed)} left")
         return ", ".join(parts)

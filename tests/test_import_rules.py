@@ -1,0 +1,67 @@
+"""Imports go one way: extractors <- pipeline <- longform <- benchmarks. And the command line starts quickly."""
+
+import ast
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parent.parent
+LAYERS = ("extractors", "pipeline", "longform", "benchmarks")
+
+
+def imported(path: Path) -> set[str]:
+    """Top-level packages of ours that a file imports, at whatever depth."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+    return names
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_no_layer_imports_one_above_it(layer: str) -> None:
+    above = LAYERS[LAYERS.index(layer) + 1 :]
+    wrong = [
+        f"{path.relative_to(REPOSITORY)} imports {name}"
+        for path in (REPOSITORY / layer).rglob("*.py")
+        for name in imported(path)
+        if name.split(".")[0] in (*above, "tests")
+    ]
+    assert not wrong, wrong
+
+
+def test_nothing_imports_the_command_line_but_the_demo() -> None:
+    commands = {"pipeline.cli", "pipeline.commands"}
+    files = (path for layer in LAYERS for path in (REPOSITORY / layer).rglob("*.py"))
+    assert {path.name for path in files if imported(path) & commands} == {"demo.py"}
+
+
+def test_every_package_is_listed_in_setup_cfg() -> None:
+    from setuptools.config.setupcfg import read_configuration
+
+    listed = set(read_configuration(REPOSITORY / "setup.cfg")["options"]["packages"])
+    there = {
+        ".".join(path.parent.relative_to(REPOSITORY).parts)
+        for layer in ("extractors", "pipeline", "longform")
+        for path in (REPOSITORY / layer).rglob("__init__.py")
+    }
+    assert listed == there
+
+
+HEAVY = ("apache_beam", "av", "cv2", "numpy", "pyarrow", "rich", "scipy", "scenedetect", "torch")
+
+
+def test_help_imports_nothing_heavy_and_answers_in_half_a_second() -> None:
+    code = f"import sys, pipeline.cli as c; c.parser().format_help(); print([m for m in {HEAVY} if m in sys.modules])"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
+    took = []
+    for _ in range(3):
+        began = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "pipeline.cli", "--help"], check=True, capture_output=True)
+        took.append(time.perf_counter() - began)
+    assert min(took) < 0.5
