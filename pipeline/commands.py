@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.progress import hours
+from pipeline.rows import printable
 
 
 def _print_json(value: Any) -> None:
@@ -177,7 +178,7 @@ def _print_report(report: Any, bank: str) -> None:
 
 
 def _some(paths: tuple[str, ...]) -> str:
-    names = [os.path.basename(path) for path in paths]
+    names = [printable(os.path.basename(path)) for path in paths]
     return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
 
 

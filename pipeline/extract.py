@@ -16,8 +16,8 @@ from pipeline.inputs import Inputs, find_videos
 from pipeline.jobs import VideoSource
 from pipeline.progress import ProgressReport
 from pipeline.rows import committed_fingerprints
+from pipeline.settings import RunSettings, forget_stop
 from pipeline.stages import fingerprints
-from pipeline.steps import RunSettings, forget_stop
 
 RECORDED_PACKAGES = (
     "apache-beam", "av", "longform-video", "numpy", "opencv-python-headless", "pyarrow", "scenedetect-headless",

@@ -83,8 +83,11 @@ def _find(text: str, ignored: list[str]) -> Iterator[VideoSource]:
 
 
 def _walk(folder: Path, ignored: list[str], root: Path | None = None) -> Iterator[VideoSource]:
+    seen = {os.path.realpath(folder)}
     for current, subfolders, names in os.walk(folder, followlinks=True):
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+        subfolders[:] = [
+            name for name in sorted(subfolders) if not name.startswith(".") and _is_new(current, name, seen)
+        ]
         for name in sorted(names):
             path = Path(current, name)
             if name.startswith("."):
@@ -93,6 +96,14 @@ def _walk(folder: Path, ignored: list[str], root: Path | None = None) -> Iterato
                 yield _local_source(path, str(path.relative_to(root or folder)))
             else:
                 ignored.append(str(path))
+
+
+def _is_new(parent: str, name: str, seen: set[str]) -> bool:
+    """Whether a folder is met for the first time; links may lead in circles."""
+    real = os.path.realpath(os.path.join(parent, name))
+    new = real not in seen
+    seen.add(real)
+    return new
 
 
 def _expand(pattern: str, ignored: list[str]) -> Iterator[VideoSource]:
@@ -114,6 +125,8 @@ def is_video_file(path: Path) -> bool:
     if path.suffix.lower() in VIDEO_ENDINGS:
         return True
     try:
+        if not path.is_file():  # opening a named pipe would wait for its other end
+            return False
         with open(path, "rb") as file:
             head = file.read(16)
     except OSError:

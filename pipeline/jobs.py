@@ -52,17 +52,6 @@ class Failure:
     message: str
     at_s: float | None = None
     facts: VideoFacts | None = None
-    traceback: str = field(default="", compare=False)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Outcome:
-    """The end of a video in this run."""
-
-    video_id: str
-    status: str
-    duration_s: float
-    damage: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

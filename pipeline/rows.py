@@ -9,6 +9,11 @@ from pipeline.video.probe import MeasuredFacts, VideoFacts
 VideoRow = dict[str, Any]
 
 
+def printable(text: str) -> str:
+    """`text` as valid UTF-8: bytes of a file name that are none are shown as `\\xff`."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
 def committed_fingerprints(row: VideoRow | None) -> dict[str, str]:
     """Fingerprint by stage of what the bank holds of a video."""
     return {entry["stage"]: entry["fingerprint"] for entry in row["stages"]} if row else {}
@@ -61,13 +66,14 @@ def failed_row(failure: Failure, old: VideoRow | None) -> VideoRow:
         "status": "failed",
         "error_stage": failure.stage,
         "error_class": failure.error_class,
-        "error_message": failure.message,
+        "error_at_s": failure.at_s,
+        "error_message": printable(failure.message),
         "stages": old["stages"] if old else [],
     } | ({"source_sha256": old["source_sha256"]} if old and old["stages"] else {})
 
 
 def _source(video_id: str, uri: str, mtime_s: float) -> VideoRow:
-    return {"video_id": video_id, "uri": uri, "source_mtime_s": mtime_s}
+    return {"video_id": video_id, "uri": printable(uri), "source_mtime_s": mtime_s}
 
 
 def _facts(facts: VideoFacts) -> VideoRow:

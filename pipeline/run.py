@@ -10,6 +10,7 @@ still being decoded. Beam plans, distributes and counts; that nothing is lost or
 commit protocol, not on what a runner retries.
 """
 
+import logging
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -22,8 +23,11 @@ from apache_beam.runners.runner import PipelineResult
 
 from pipeline import isolation
 from pipeline.errors import ConfigError, RunError
-from pipeline.jobs import Failure, Outcome, Reply, SegmentJob, VideoJob, VideoSource
-from pipeline.steps import RunSettings, record_failure, stop, was_stopped
+from pipeline.jobs import Failure, Reply, SegmentJob, VideoJob, VideoSource
+from pipeline.settings import RunSettings, stop, was_stopped
+from pipeline.steps import record_failure
+
+_log = logging.getLogger(__name__)
 
 BUNDLES_PER_WORKER = 8
 """Beam's local runner deals work out in equal bundles up front; with more bundles than workers, a worker
@@ -106,7 +110,9 @@ class _IsolatedStep(beam.DoFn):
             return
         if settings.strict:
             stop(settings)
-        yield beam.pvalue.TaggedOutput("failed", _failure(job, answer.error))
+        failure = _failure(job, answer.error)
+        _log.info("%s: %s failed\n%s", failure.source.uri, self._name, answer.error.traceback)
+        yield beam.pvalue.TaggedOutput("failed", failure)
 
 
 def count(reply: Reply) -> None:
@@ -125,7 +131,6 @@ def _failure(job: VideoSource | SegmentJob | VideoJob, error: isolation.CallErro
         message=error.message,
         at_s=error.at_s,
         facts=facts,
-        traceback=error.traceback,
     )
 
 
@@ -135,16 +140,13 @@ class _RecordFailure(beam.DoFn):
     def __init__(self, options: RunOptions) -> None:
         self._options = options
 
-    def process(self, failure: Failure) -> Iterator[Outcome]:
+    def process(self, failure: Failure) -> None:
         try:
-            reply = record_failure(failure, self._options.settings)
+            count(record_failure(failure, self._options.settings))
         except OSError as error:
             if not self._options.is_local:
                 raise
             isolation.slots(self._options.workers).close(f"the bank cannot be written: {error}")
-            return
-        count(reply)
-        yield from reply.results
 
 
 def run(videos: Sequence[VideoSource], options: RunOptions, beam_args: Sequence[str] = ()) -> dict[str, int]:

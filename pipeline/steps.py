@@ -11,9 +11,10 @@ what is written has a name and a content that depend on the job only.
 
 import json
 import math
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from hashlib import sha256
 from itertools import groupby
 from operator import itemgetter
@@ -22,14 +23,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.bank.datafile import DataFileReader
-from pipeline.bank.filesystem import delete_quietly, file_info, list_names, read_bytes, write_bytes_atomic
+from pipeline.bank.filesystem import file_info, list_names, read_bytes, write_bytes_atomic
 from pipeline.bank.schema import schema_of
 from pipeline.bank.writer import BankWriter, DataFile, TableWriter
 from pipeline.config import ExtractConfig
 from pipeline.errors import DecodeError
 from pipeline.isolation import beat
-from pipeline.jobs import Failure, Outcome, Reply, SegmentJob, VideoJob, VideoSource
+from pipeline.jobs import Failure, Reply, SegmentJob, VideoJob, VideoSource
 from pipeline.rows import damage_text, failed_row, is_current, kept_files, kept_stages, video_row
+from pipeline.settings import RunSettings
 from pipeline.stages import FrameConsumer, Row, Rows, Stage, fingerprints
 from pipeline.video.decode import decode
 from pipeline.video.frames import DecodeStats
@@ -38,46 +40,6 @@ from pipeline.video.segments import Segment, plan_segments
 
 ROWS_PER_WRITE = 256
 ROWS_PER_READ = 512
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunSettings:
-    """What all steps of a run share. A child keeps the first copy it gets, with the models its stages load."""
-
-    run_id: str
-    bank: str
-    config: ExtractConfig
-    strict: bool = False
-    """Any failure stops the run, and a damaged video is a failure."""
-
-    def resident(self) -> "RunSettings":
-        """The copy of this process."""
-        return _resident.setdefault(self.run_id, self)
-
-
-_resident: dict[str, RunSettings] = {}
-
-
-def stop(settings: RunSettings) -> None:
-    """Tell all workers of a run, wherever they are, to begin nothing more."""
-    bank = BankWriter.open(settings.bank)
-    write_bytes_atomic(bank.fs, _stop_mark(bank, settings), b"")
-
-
-def was_stopped(settings: RunSettings) -> bool:
-    """Whether `stop` was called for this run."""
-    bank = BankWriter.open(settings.bank)
-    return file_info(bank.fs, _stop_mark(bank, settings)) is not None
-
-
-def _stop_mark(bank: BankWriter, settings: RunSettings) -> str:
-    return f"{bank.root}/_staging/_stopped.{settings.run_id}"
-
-
-def forget_stop(settings: RunSettings) -> None:
-    """Take the mark of `stop` away, when the run has ended."""
-    bank = BankWriter.open(settings.bank)
-    delete_quietly(bank.fs, _stop_mark(bank, settings))
 
 
 def probe_video(source: VideoSource, settings: RunSettings) -> Reply:
@@ -294,7 +256,7 @@ class StagedInputs:
     def _read(self, name: str, files: list[DataFile]) -> pa.Table:
         reader = DataFileReader(self._bank.fs, self._bank.root)
         tables = [reader.read(file, [self._job.source.video_id]) for file in files]
-        return tables[0] if tables else self._schema(name).empty_table()
+        return pa.concat_tables([*tables, self._schema(name).empty_table()])
 
     def _schema(self, name: str) -> pa.Schema:
         dims = {f"features/{space}": dim for stage in self._config.stages for space, dim in stage.spaces.items()}
@@ -321,21 +283,28 @@ def publish_video(job: VideoJob, settings: RunSettings) -> Reply:
     bank.commit(new, [*kept, *job.files])
     counts = {"videos_ok": 1, "milliseconds_of_video": round(1000 * job.facts.measured.duration_s)}
     counts |= {f"rows.{file.table}": file.rows for file in job.files}
-    outcome = Outcome(
-        video_id=job.source.video_id, status="ok", duration_s=job.facts.measured.duration_s, damage=damage
-    )
-    return Reply(results=(outcome,), counts=counts)
+    return Reply(counts=counts)
 
 
 def _reports(job: VideoJob) -> list[str]:
     return [f"{job.folder}/{_done_name(index)}" for index in range(job.num_segments)]
 
 
+_recorded: dict[tuple[str, str], float] = {}
+_recording = threading.Lock()
+
+
 def record_failure(failure: Failure, settings: RunSettings) -> Reply:
-    """Write the `videos` row of a video that failed; results it had before and its staged parts stay."""
+    """Write the `videos` row of a video that failed; results it had before and its staged parts stay.
+
+    Of several segments that fail, the earliest gives the reason, whichever fails first.
+    """
     bank = BankWriter.open(settings.bank)
-    row = bank.current_row(failure.source.video_id)
-    bank.commit(failed_row(failure, row), kept_files(row, None), keep_staging=True)
-    duration = failure.facts.measured.duration_s if failure.facts else 0.0
-    outcome = Outcome(video_id=failure.source.video_id, status="failed", duration_s=duration)
-    return Reply(results=(outcome,), counts={"videos_failed": 1})
+    key, at_s = (settings.run_id, failure.source.video_id), failure.at_s or 0.0
+    with _recording:
+        is_first, is_earlier = key not in _recorded, at_s < _recorded.get(key, math.inf)
+        if is_earlier:
+            row = bank.current_row(failure.source.video_id)
+            bank.commit(failed_row(failure, row), kept_files(row, None), keep_staging=True)
+            _recorded[key] = at_s
+    return Reply(counts={"videos_failed": 1} if is_first else {})

@@ -131,7 +131,7 @@ def _header(container: InputContainer, stream: VideoStream) -> HeaderFacts:
         duration = container.duration / 1e6
     return HeaderFacts(
         container=container.format.name,
-        codec=stream.codec_context.name,
+        codec=stream.codec_context.codec.canonical_name,
         width=stream.codec_context.width,
         height=stream.codec_context.height,
         duration_s=duration,

@@ -17,7 +17,7 @@ from tests.integration.test_extract import longform
 GOOD_NAMES = (
     "plain.mp4", "with space.mp4", "quote's.mp4", 'double"quote.mp4', "Ünïcödé 東京.mp4", "-leading dash.mp4",
     "a/same.mp4", "b/same.mp4", "percent%20.mp4", "_underscore.mp4", "new\nline.mp4", "semi;colon & more.mp4",
-    "video under another ending.dat", "x" * 200 + ".mp4",
+    "video under another ending.dat", "x" * 200 + ".mp4", os.fsdecode(b"not utf-8 \xff\xfe.mp4"),
 )  # fmt: skip
 SUFFIXES = {
     ".mp4": Coding(gop=12),
@@ -49,6 +49,8 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str], l
     audio_only(folder / "bad/sound.mp4")
     (folder / "bad/gone.mp4").symlink_to(folder / "nowhere.mp4")
     bad += ["bad/sound.mp4", "bad/gone.mp4"]
+    (folder / "bad/circle").symlink_to(folder)
+    os.mkfifo(folder / "bad/pipe")
     os.mkfifo(folder / "bad/pipe.mp4")
     bad.append("bad/pipe.mp4")
     return folder, list(GOOD_NAMES), bad
