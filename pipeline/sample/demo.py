@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from extractors.ops.boxes import iou_matrix
@@ -30,6 +31,7 @@ from pipeline.video.timebase import Clock
 CUT_TOLERANCE = 2
 """Frames by which a found cut may be off."""
 MATCH_IOU = 0.4
+MOST_VIDEOS = 100
 CLEARLY_VISIBLE = 0.6
 """Share of a figure that must be in sight for it to count as one that has to be found."""
 
@@ -138,6 +140,24 @@ def _show(scores: dict[str, Score], console: Console) -> None:
     console.print(table)
 
 
+def _show_videos(bank: FeatureBank, console: Console) -> None:
+    """Rows of each table by video, of the first `MOST_VIDEOS`."""
+    tables = ("shots", "detections", "tracks", "features/clip.hoghof")
+    listing = Table(box=None, pad_edge=False, header_style="bold")
+    listing.add_column("video")
+    for title in ("seconds", "frames", *(name.removeprefix("features/") for name in tables)):
+        listing.add_column(title, justify="right")
+    videos = bank.videos().to_pylist()
+    for row in videos[:MOST_VIDEOS]:
+        counts = {file["table"]: file["rows"] for file in row["files"]}
+        facts = (f"{row['duration_s']:.2f}", str(row["num_frames"])) if row["num_frames"] else ("", "")
+        listing.add_row(escape(row["video_id"]), *facts, *(str(counts.get(name, 0)) for name in tables))
+    console.print(listing)
+    if len(videos) > MOST_VIDEOS:
+        console.print(f"... and {len(videos) - MOST_VIDEOS} more")
+    console.print()
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run the demo; 1 where it found less than it must."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -161,6 +181,9 @@ def main(argv: list[str] | None = None) -> int:
         _show(scores, console)
         console.print()
         status = status or int(not _good_enough(scores))
+    else:
+        console.print("[bold]rows by video[/bold]")
+        _show_videos(FeatureBank.open(bank), console)
     _say_what_next(bank, console)
     return status
 
