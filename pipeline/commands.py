@@ -131,7 +131,7 @@ def _leave_cleanly_on_signals(bank: str) -> None:
     def leave(number: int, _frame: object) -> NoReturn:
         from pipeline.isolation import close_all
 
-        close_all()
+        close_all(for_good=True)
         clear_bar = "\r\x1b[2K\x1b[?25h" if sys.stderr.isatty() else ""
         message = (
             f"{clear_bar}Stopped. What was finished is in {bank}, and it is whole. Run the same command again to go on."

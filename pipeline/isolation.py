@@ -199,7 +199,7 @@ class Slots:
 
     def __init__(self, count: int) -> None:
         self._free = threading.Semaphore(count)
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._idle: list[Child] = []
         self._busy: set[Child] = set()
         self._closed = False
@@ -236,7 +236,7 @@ class Slots:
 
 
 _slots: dict[int, Slots] = {}
-_slots_lock = threading.Lock()
+_slots_lock = threading.RLock()  # a signal handler may need it where the main thread holds it
 
 
 def slots(count: int) -> Slots:
@@ -248,12 +248,13 @@ def slots(count: int) -> Slots:
 
 
 @atexit.register
-def close_all() -> None:
-    """End all children of this process."""
+def close_all(*, for_good: bool = False) -> None:
+    """End all children of this process. With `for_good` no call can start new ones."""
     with _slots_lock:
         for each in _slots.values():
             each.close()
-        _slots.clear()
+        if not for_good:
+            _slots.clear()
 
 
 def _serve(pipe: Connection, pulse: Pulse, parent: int) -> None:
@@ -263,6 +264,7 @@ def _serve(pipe: Connection, pulse: Pulse, parent: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Arrow's own pool keeps what it frees: 250 MiB after a 3-hour video, 193 with the system's (measured).
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
+    os.environ.setdefault("OPENCV_FOR_THREADS_NUM", "1")  # the children are the parallelism
     threading.Thread(target=_leave_with, args=(parent,), daemon=True).start()
     functions: dict[str, Callable] = {}
     while True:

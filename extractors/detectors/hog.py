@@ -11,12 +11,15 @@ Differs from `cv2.HOGDescriptor.detectMultiScale` used plainly (measured with `b
   so without padding somebody who fills the height of the frame is never seen.
 - Overlapping windows are merged here, greedily by margin, not by OpenCV's grouping, which drops
   people found by one window only. A merged box is the mean of the windows that agree with the best.
-- Windows are sorted first: OpenCV's threads return them in an order that changes from run to run.
+- It runs on one thread, and windows are sorted: OpenCV's threads return them in an order that changes from
+  run to run, now and then with the margins of others.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import cv2
@@ -136,18 +139,33 @@ class HogPersonDetector:
         if padded.shape[0] < WINDOW_HW[0] or padded.shape[1] < WINDOW_HW[1]:
             return np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
         stride = self.config.win_stride_px
-        windows, weights = self._hog.detectMultiScale(
-            padded,
-            hitThreshold=self.config.hit_threshold,
-            winStride=(stride, stride),
-            padding=(8, 8),
-            scale=self.config.scale_step,
-            groupThreshold=0,
-        )
+        with one_thread():
+            windows, weights = self._hog.detectMultiScale(
+                padded,
+                hitThreshold=self.config.hit_threshold,
+                winStride=(stride, stride),
+                padding=(8, 8),
+                scale=self.config.scale_step,
+                groupThreshold=0,
+            )
         windows_px = np.asarray(windows, np.float32).reshape(-1, 4)
         margins = np.asarray(weights, np.float32).reshape(-1)
         order = np.lexsort((*windows_px.T, -margins))
         return windows_px[order], margins[order]
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """OpenCV on one thread: its HOG threads add windows and margins under two locks, and then mix them up.
+
+    Seen as one score in some thousands that belongs to another box, on a busy machine (OpenCV 4.14).
+    """
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)
 
 
 def margin_to_score(margins: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -21,7 +21,7 @@ TRUTH_SUFFIX = ".truth.json"
 
 
 def make_sample(folder: Path, *, seconds: float = 40.0, seed: int = 0) -> dict[str, Truth]:
-    """Write the demo's corpus: six videos, and beside each `name.mp4` its truth `name.mp4.truth.json`.
+    """Write the demo's corpus: six videos, and beside each `name.mp4` its truth `.name.mp4.truth.json`.
 
     Args:
         folder: is created.
@@ -44,7 +44,7 @@ def make_sample(folder: Path, *, seconds: float = 40.0, seed: int = 0) -> dict[s
 
 def truth_path(video: Path) -> Path:
     """Where `make_sample` puts the truth of a video."""
-    return video.with_name(video.name + TRUTH_SUFFIX)
+    return video.with_name(f".{video.name}{TRUTH_SUFFIX}")
 
 
 def make_clip(
