@@ -5,7 +5,9 @@ import json
 import logging
 import os
 import signal
+import socket
 import sys
+import threading
 import warnings
 from dataclasses import asdict
 from typing import Any, NoReturn
@@ -126,21 +128,31 @@ def _set_up_logging(verbose: bool) -> None:
 
 
 def _leave_cleanly_on_signals(bank: str) -> None:
-    """End all processes at once on Ctrl-C; the bank needs no goodbye, it is whole at every moment."""
+    """End all processes at once on Ctrl-C or SIGTERM; the bank needs no goodbye, it is whole at every moment.
 
-    def leave(number: int, _frame: object) -> NoReturn:
-        from pipeline.isolation import close_all
+    A thread waits for the signal's number on a socket. Python's own handlers run in the main thread only, which
+    sleeps in a lock of Beam's, and a signal that comes just before it falls asleep would wait with it (seen once
+    in some ten stops).
+    """
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(False)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: None)
+    signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
+    threading.Thread(target=_leave, args=(ours, theirs, bank), daemon=True).start()
 
-        close_all(for_good=True)
-        clear_bar = "\r\x1b[2K\x1b[?25h" if sys.stderr.isatty() else ""
-        message = (
-            f"{clear_bar}Stopped. What was finished is in {bank}, and it is whole. Run the same command again to go on."
-        )
-        os.write(2, f"{message}\n".encode())  # past the progress bar, which would draw itself again
-        os._exit(128 + number)
 
-    signal.signal(signal.SIGINT, leave)
-    signal.signal(signal.SIGTERM, leave)
+def _leave(signals: socket.socket, _keep_open: socket.socket, bank: str) -> NoReturn:
+    from pipeline.isolation import close_all
+
+    number = signals.recv(1)[0]
+    close_all(for_good=True)
+    clear_bar = "\r\x1b[2K\x1b[?25h" if sys.stderr.isatty() else ""
+    message = (
+        f"{clear_bar}Stopped. What was finished is in {bank}, and it is whole. Run the same command again to go on."
+    )
+    os.write(2, f"{message}\n".encode())  # past the progress bar, which would draw itself again
+    os._exit(128 + number)
 
 
 def _print_report(report: Any, bank: str) -> None:
@@ -251,7 +263,7 @@ def window(options: argparse.Namespace) -> int:
     table = _table(">time s", ">track", "box", "feature")
     for i, at_s in enumerate(found.times):
         box = "" if found.boxes is None else " ".join(f"{side:.3f}" for side in found.boxes[i])
-        track = "" if found.track_ids is None or found.track_ids[i] is None else found.track_ids[i]
+        track = "" if found.track_ids is None or found.track_ids[i] < 0 else found.track_ids[i]
         head = " ".join(f"{value:+.3f}" for value in found.features[i][:6])
         _row(table, f"{at_s:.3f}", track, box, f"{head} ... |{found.features.shape[1]}|")
     console.print(table)

@@ -20,7 +20,8 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
@@ -107,6 +108,22 @@ def place() -> tuple[str | None, float | None]:
     return _pulse.place if _pulse is not None else (None, None)
 
 
+@contextmanager
+def _deaf_to_stop_signals() -> Iterator[None]:
+    """What is started here never gets SIGINT or SIGTERM: a terminal sends them to all processes of a run.
+
+    The parent decides; children that heard them too would look like crashes of their videos.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 class Child:
     """One child process, ready for calls."""
 
@@ -117,9 +134,11 @@ class Child:
         self._process = context.Process(
             target=_serve, args=(theirs, self._pulse, os.getpid()), name="longform-child", daemon=True
         )
-        self._process.start()
+        with _deaf_to_stop_signals():
+            self._process.start()
         theirs.close()
         self._peak_rss = 0
+        self._ending = threading.RLock()
 
     def call(self, target: str, args: tuple, limits: Limits) -> Answer:
         """The answer of `target` ("module:function").
@@ -164,8 +183,9 @@ class Child:
         return CallError(error_class=error_class, message=message, stage=stage, at_s=at_s)
 
     def _post_mortem(self) -> CallError:
-        self._process.join(5)
-        code = self._process.exitcode
+        with self._ending:
+            self._process.join(5)
+            code = self._process.exitcode
         stage, at_s = self._pulse.place
         if code is not None and code < 0:
             name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
@@ -181,10 +201,10 @@ class Child:
         return self._process.is_alive()
 
     def end(self) -> None:
-        """End the process now."""
-        self._process.kill()
-        self._process.join()
-        self._pipe.close()
+        """End the process now. A signal handler may do so beside the caller, so the pipe is left to its owner."""
+        with self._ending:
+            self._process.kill()
+            self._process.join()
 
 
 def _too_much(rss: int, limit: int) -> str:
@@ -261,7 +281,6 @@ def _serve(pipe: Connection, pulse: Pulse, parent: int) -> None:
     """The child: answer calls until the parent hangs up or dies."""
     global _pulse
     _pulse = pulse
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Arrow's own pool keeps what it frees: 250 MiB after a 3-hour video, 193 with the system's (measured).
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     os.environ.setdefault("OPENCV_FOR_THREADS_NUM", "1")  # the children are the parallelism

@@ -205,12 +205,13 @@ def _orientation_means(
 ) -> np.ndarray:
     """Histograms (rows, columns, bins) of angles in [0, 2 pi), with linear interpolation between bins."""
     position = angle * np.float32(num_bins / period)
-    position[position >= num_bins] -= num_bins
+    position -= np.float32(num_bins) * (position >= num_bins)
+    zeros = np.zeros_like(position)  # NumPy's maximum with a scalar is four times slower
     means = []
     for k in range(num_bins):
         distance = np.abs(position - np.float32(k))
         distance = np.minimum(distance, num_bins - distance)
-        means.append(_cell_means(weights * np.maximum(1 - distance, 0), grid))
+        means.append(_cell_means(weights * np.maximum(1 - distance, zeros), grid))
     return np.stack(means, axis=-1)
 
 

@@ -23,7 +23,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import linear_sum_assignment
 
 from extractors.errors import ConfigError, OrderError, ShapeError
 from extractors.ops import boxes as box_ops
@@ -228,6 +227,8 @@ class Linker:
         """Pairs (track, detection) of least total cost; leaving both of a pair alone costs `max_cost`."""
         if not self._tracks or not len(found.boxes):
             return []
+        from scipy.optimize import linear_sum_assignment  # 0.3 s to import; most processes never link
+
         costs = self._costs(found)
         pairs = zip(*linear_sum_assignment(np.minimum(costs, self.config.max_cost)), strict=True)
         return [(int(t), int(i)) for t, i in pairs if costs[t, i] <= self.config.max_cost]

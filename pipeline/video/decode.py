@@ -178,14 +178,16 @@ class _Scaler:
     def __init__(self, geometry: Geometry, stats: DecodeStats) -> None:
         self._geometry = geometry
         self._stats = stats
-        self._contexts: dict[PictureSpec, VideoReformatter] = {}
+        self._contexts: dict[PictureSpec, tuple[VideoReformatter, int, int]] = {}
 
     def converter(self, frame: VideoFrame) -> Callable[[PictureSpec], np.ndarray]:
         def convert(spec: PictureSpec) -> np.ndarray:
             self._stats.pictures_converted += 1
-            height, width = self._geometry.scaled_hw(spec)
+            if spec not in self._contexts:
+                self._contexts[spec] = (VideoReformatter(), *self._geometry.scaled_hw(spec))
+            scaler, height, width = self._contexts[spec]
             shrinks = height < frame.height or width < frame.width
-            scaled = self._contexts.setdefault(spec, VideoReformatter()).reformat(
+            scaled = scaler.reformat(
                 frame,
                 width=width,
                 height=height,

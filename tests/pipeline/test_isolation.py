@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -127,3 +128,13 @@ def test_closed_slots_refuse(slots: Slots) -> None:
     slots.close()
     error = slots.call(f"{HERE}:pid", (), Limits()).error
     assert error.error_class == STOPPED
+
+
+def send_itself(number: int) -> str:
+    os.kill(os.getpid(), number)
+    return "still here"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_of_the_whole_terminal_is_left_to_the_parent(slots: Slots, number: int) -> None:
+    assert slots.call(f"{HERE}:send_itself", (number,), Limits()).result == "still here"
