@@ -40,6 +40,7 @@ from pipeline.video.segments import Segment, plan_segments
 
 ROWS_PER_WRITE = 256
 ROWS_PER_READ = 512
+ROWS_PER_GROUP = 2048
 
 
 def probe_video(source: VideoSource, settings: RunSettings) -> Reply:
@@ -110,7 +111,7 @@ def _run_segment(video: VideoJob, segment: Segment, config: ExtractConfig, bank:
     with ExitStack() as stack:
         writers = {
             (stage.name, part): stack.enter_context(
-                TableWriter(bank.fs, _part_path(video, segment.index, stage.name, part), schema)
+                TableWriter(bank.fs, _part_path(video, segment.index, stage.name, part), schema, ROWS_PER_GROUP)
             )
             for stage in stages
             for part, schema in stage.parts.items()

@@ -104,11 +104,11 @@ def test_a_stop_leaves_a_good_bank_and_says_how_to_go_on(tmp_path: Path, number:
 
 
 def test_memory_does_not_grow_with_the_length_of_a_video(tmp_path: Path) -> None:
-    """3 hours against 3 minutes, unsplit, with all builtin stages. Small and slow, so that it fits in a test.
+    """3 hours against 3 minutes, unsplit, with all builtin stages. Two frames a second, so that it fits in a test.
 
     `python -m benchmarks.pipeline --part memory` does it at full size.
     """
-    make_clip(tmp_path / "clip.mp4", seconds=60, fps=Fraction(2), size_hw=(96, 128), shots=6, coding=Coding(gop=20))
+    make_clip(tmp_path / "clip.mp4", seconds=60, fps=Fraction(2), size_hw=(360, 640), shots=6, coding=Coding(gop=20))
     peaks = []
     for minutes in (3, 180):
         video = tmp_path / f"{minutes}.mp4"
