@@ -247,7 +247,7 @@ def compact(options: argparse.Namespace) -> int:
     if options.json:
         _print_json(asdict(report))
     else:
-        print(report)
+        print(f"{report.files_before} files became {report.files_after} ({report.bytes_after / 1e6:.1f} MB)")
     return 0
 
 

@@ -105,7 +105,7 @@ class Stage(ABC):
 
         By default the parts that have the name of a published table are published as they are.
         """
-        for name in set(self.parts) & set(self.publishes):
+        for name in (part for part in self.parts if part in self.publishes):
             for batch in inputs.part(self.name, name):
                 yield name, batch
 
