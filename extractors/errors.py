@@ -21,3 +21,7 @@ class ConfigError(ExtractorError, ValueError):
 
 class OrderError(ExtractorError, ValueError):
     """Frames came in the wrong order: feed them by increasing time."""
+
+
+class WeightsError(ExtractorError, ValueError):
+    """A weight file is absent, unsafe, damaged, or does not fit the network: get the one named in the message."""
