@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # test processes share the cores; before anything imports torch
+
 REPOSITORY = Path(__file__).parent.parent
 
 

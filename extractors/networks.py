@@ -1,0 +1,102 @@
+"""A network as a user names it: a model of the catalogue, and where its weights come from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from extractors.backbones.base import Backbone
+from extractors.backbones.catalog import build_backbone
+from extractors.clips.input import ClipInput
+from extractors.errors import WeightsError
+from extractors.weights.cards import CARDS
+from extractors.weights.hashes import sha256_of
+from extractors.weights.load import load_weights
+from extractors.weights.store import resolve
+
+UNTRAINED = "untrained"
+"""The word by which a user asks for weights that were never trained."""
+
+UNTRAINED_SEED = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkSource:
+    """Everything to build a network again in another process. Small, and cheap to pickle."""
+
+    model: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    weights: str
+    """Name of a weight card, name of a file, or `untrained`."""
+    path: str | None
+    sha256: str
+    """Of the weight file; for `untrained` the seed that the weights are drawn from."""
+    input: ClipInput
+    classes: str | None = None
+    """Name of the class list of the weights, where it is known."""
+
+    def build(self) -> Backbone:
+        """The network with its weights, on the CPU in evaluation mode.
+
+        Raises:
+            WeightsError: the file is not there, or does not fit the network.
+        """
+        if self.path is None:
+            torch.manual_seed(UNTRAINED_SEED)
+        network = build_backbone(self.model, **self.options)
+        if self.path is not None:
+            load_weights(network, self.path)
+        return network.eval()
+
+    def outline(self) -> Backbone:
+        """The network without memory for weights, to ask for its sizes."""
+        return _outline(self.model, self.options)
+
+
+def network_source(model: str | None, weights: str, **options: Any) -> NetworkSource:
+    """The network that `--model` and `--weights` name.
+
+    Args:
+        model: a name of the catalogue; None for the network of the weights' card.
+        weights: name of a weight card, path of a file, or `untrained`.
+        options: arguments of the network's builder, over those of the card.
+    Raises:
+        WeightsError: the weights are not there (the message says how to get them), or no model is named.
+    """
+    card = CARDS.get(weights)
+    if card is not None and model not in (None, card.model):
+        raise WeightsError(
+            f"Weights {card.name!r} are for {card.model!r}, not for {model!r}. "
+            f"For {model!r} there are: {', '.join(cards_for(str(model))) or 'none'}."
+        )
+    if weights == UNTRAINED:
+        path, digest = None, f"{UNTRAINED}:seed={UNTRAINED_SEED}"
+    else:
+        path, _ = resolve(weights)
+        digest = sha256_of(path)
+    if card is None and model is None:
+        raise WeightsError(f"{weights!r} is not the name of a weight card: say which network it is for, with --model.")
+    name = card.model if card is not None else str(model)
+    merged = {**(card.options if card else {}), **options}
+    return NetworkSource(
+        model=name,
+        options=merged,
+        weights=card.name if card else weights,
+        path=None if path is None else str(path),
+        sha256=digest,
+        input=(card.input if card else None) or _outline(name, merged).default_input(),
+        classes=card.classes if card else None,
+    )
+
+
+def _outline(model: str, options: Mapping[str, Any]) -> Backbone:
+    with torch.device("meta"):
+        return build_backbone(model, **options)
+
+
+def cards_for(model: str) -> list[str]:
+    """Names of the weight cards whose network is `model`."""
+    return [name for name, card in CARDS.items() if card.model == model]

@@ -1,0 +1,133 @@
+"""Prepared networks compute what they did before: folded, flat, channels-last, in bfloat16."""
+
+import pytest
+import torch
+from torch import nn
+
+from extractors.backbones.catalog import build_backbone
+from extractors.planar import PlanarConv3d, make_planar
+from extractors.runtime import Runtime, fold_batch_norm
+
+SMALL = {"width": 8, "num_classes": 5}
+NETWORKS = {
+    "slowfast_4x16_r50": ((32, 64, 64), {"crop_px": 64}),
+    "i3d_nl_r50": ((8, 64, 64), {"crop_px": 64}),
+    "i3d_333_r50": ((8, 64, 64), {"crop_px": 64}),
+    "i3d": ((16, 224, 224), {}),
+    "s3dg": ((16, 96, 96), {}),
+}
+
+
+def shaken(model: nn.Module) -> nn.Module:
+    """`model` with batch statistics and scales away from 0 and 1, so that folding has something to do."""
+    torch.manual_seed(1)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm3d):
+            module.running_mean.normal_(0, 0.2)
+            module.running_var.uniform_(0.5, 2)
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.normal_(module.bias, 0, 0.1)
+    return model.eval()
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_prepared_network_gives_the_same_embedding(name: str) -> None:
+    size, options = NETWORKS[name]
+    model = shaken(build_backbone(name, **SMALL, **options))
+    clip = torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(2))
+    with torch.inference_mode():
+        expected = model.embed(clip)
+        runtime = Runtime()
+        prepared = runtime.prepare(model)
+        found = prepared.embed(runtime.to(clip))
+    assert not any(isinstance(module, nn.BatchNorm3d) for module in prepared.modules())
+    assert any(isinstance(module, PlanarConv3d) for module in prepared.modules())
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
+
+
+@pytest.mark.parametrize("name", ["slowfast_4x16_r50", "s3dg"])
+def test_bf16_gives_logits_and_embeddings_close_to_fp32(name: str) -> None:
+    size, options = NETWORKS[name]
+    clip = torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(3))
+    runtime = Runtime(precision="bf16")
+    exact, coarse = (shaken(build_backbone(name, **SMALL, **options)) for _ in range(2))
+    coarse.load_state_dict(exact.state_dict())
+    runtime.prepare(coarse)
+    with torch.inference_mode():
+        truth, found = exact.run(clip), coarse.run(runtime.to(clip))
+    for a, b in ((truth.embedding, found.embedding), (truth.probabilities, found.probabilities)):
+        assert torch.nn.functional.cosine_similarity(a, b.float()).item() > 0.995
+
+
+@pytest.mark.parametrize(
+    ("kernel", "stride", "padding", "dilation", "groups"),
+    [
+        ((1, 1, 1), (1, 1, 1), (0, 0, 0), 1, 1),
+        ((1, 1, 1), (1, 2, 2), (0, 0, 0), 1, 1),
+        ((1, 3, 3), (1, 2, 2), (0, 1, 1), 1, 2),
+        ((1, 3, 3), (1, 1, 1), (0, 2, 2), (1, 2, 2), 1),
+        ((3, 1, 1), (1, 1, 1), (1, 0, 0), 1, 1),
+        ((5, 1, 1), (8, 1, 1), (2, 0, 0), 1, 1),
+        ((7, 1, 1), (2, 1, 1), (3, 0, 0), 1, 4),
+    ],
+)
+def test_flat_kernels_run_in_two_dimensions(kernel, stride, padding, dilation, groups) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv3d(8, 12, kernel, stride, padding, dilation, groups))
+    clip = torch.randn(2, 8, 17, 9, 11)
+    expected = model(clip)
+    make_planar(model)
+    assert isinstance(model[0], PlanarConv3d)
+    for layout in (torch.contiguous_format, torch.channels_last_3d):
+        found = model(clip.contiguous(memory_format=layout))
+        assert found.is_contiguous(memory_format=torch.channels_last_3d)
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "stride", "padding"),
+    [
+        ((3, 3, 3), (1, 1, 1), (1, 1, 1)),
+        ((1, 3, 3), (2, 1, 1), (0, 1, 1)),
+        ((3, 1, 1), (1, 2, 2), (1, 0, 0)),
+        ((1, 1, 1), (1, 1, 1), (1, 0, 1)),
+    ],
+)
+def test_other_kernels_are_left_alone(kernel, stride, padding) -> None:
+    model = nn.Sequential(nn.Conv3d(4, 4, kernel, stride, padding))
+    make_planar(model)
+    assert isinstance(model[0], nn.Conv3d)
+
+
+def test_a_channels_last_clip_is_not_copied() -> None:
+    model = nn.Sequential(nn.Conv3d(4, 4, (1, 1, 1)))
+    make_planar(model)
+    clip = torch.randn(1, 4, 3, 5, 5).contiguous(memory_format=torch.channels_last_3d)
+    with torch.profiler.profile(record_shapes=True) as profile, torch.inference_mode():
+        model(clip)
+    assert not [event for event in profile.events() if event.name == "aten::copy_"]
+
+
+def test_folding_needs_no_batch_norm_behind_a_convolution() -> None:
+    plain = nn.Module()
+    plain.conv = nn.Conv3d(2, 2, 1)
+    before = plain.conv.weight.clone()
+    fold_batch_norm(plain)
+    assert torch.equal(plain.conv.weight, before)
+
+
+@pytest.mark.parametrize("device", ["auto", "cpu"])
+def test_auto_and_cpu_are_here(device: str) -> None:
+    assert Runtime(device=device).to(torch.zeros(1, 3, 2, 4, 4)).shape == (1, 3, 2, 4, 4)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
+def test_cuda_gives_the_embedding_of_the_cpu() -> None:
+    size, options = NETWORKS["slowfast_4x16_r50"]
+    model = shaken(build_backbone("slowfast_4x16_r50", **SMALL, **options))
+    clip = torch.randn(1, 3, *size)
+    with torch.inference_mode():
+        expected = model.embed(clip)
+        runtime = Runtime(device="cuda")
+        found = runtime.prepare(model).embed(runtime.to(clip)).cpu()
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3 * float(expected.abs().max()))
