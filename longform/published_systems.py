@@ -1,0 +1,134 @@
+"""Figures of systems that are not clip backbones of this project: other people's, and those of later issues."""
+
+from __future__ import annotations
+
+from longform.published import Row
+from longform.published_nonlocal import SLOWFAST
+
+THESIS = "Wu's thesis"
+
+OTHER_NETWORK = "A network of other authors, for comparison in the document; it is not in this project."
+COVIAR_ISSUE = "Compressed-domain recognition comes with issue 8."
+LFB_ISSUE = "Long-term feature banks and their operators come with issue 6."
+DETECTOR_ISSUE = "Object detectors come with issue 4."
+TRANSFORMER_ISSUE = "Object Transformers come with issue 7."
+
+ACTION_DETECTION = Row(
+    model="slowfast_16x8_r101_nl",
+    variant="non-local pool (1,2,2), 80 classes",
+    input=(64, 256, 256),
+    options={"nonlocal_pool": (1, 2, 2), "num_classes": 80, "activation": "sigmoid"},
+    params=59.2e6,
+    macs=242.0e9,
+    source=f"{THESIS}, Table 8.3 (action detection)",
+    note="The figure is that of the network for clips: SlowFast 16x8 R101 with non-local blocks whose keys are pooled "
+    "by (1, 2, 2), PySlowFast's default, at 256x256. The checkpoints for AVA need (2, 2, 2), and finer maps in res5.",
+)
+
+COVIAR = Row(
+    model="coviar",
+    absent=COVIAR_ISSUE,
+    macs=4.2e9,
+    source=f"{THESIS}, Table 4.3",
+    note="Mean over the frames of a group of 12: one ResNet-152 and eleven pairs of ResNet-18 give "
+    "(11.3 + 11 (1.8 + 1.8)) / 12 = 4.2 G.",
+)
+
+IMAGE_NETWORKS = tuple(
+    Row(model=model, absent=OTHER_NETWORK, macs=macs, source=f"{THESIS}, Table 4.3")
+    for model, macs in (("ResNet-50", 3.8e9), ("ResNet-152", 11.3e9), ("C3D", 38.5e9), ("Res3D", 19.3e9))
+)
+
+COVIAR_RATIOS = (
+    Row(
+        model="ResNet-152",
+        variant="to CoViAR",
+        absent=OTHER_NETWORK,
+        relative_to=COVIAR,
+        macs_times=2.7,
+        source=f"{THESIS}, section 4.4: '2.7x faster than ResNet-152'",
+    ),
+    Row(
+        model="Res3D",
+        variant="to CoViAR",
+        absent=OTHER_NETWORK,
+        relative_to=COVIAR,
+        macs_times=4.6,
+        source=f"{THESIS}, section 4.4 and Table 4.3: '4.6x'",
+    ),
+)
+
+AVA_BASELINE = Row(
+    model="lfb_i3d_nl_r50",
+    variant="AVA baseline (3D CNN)",
+    input=(32, 224, 224),
+    options={"head": "roi", "num_classes": 80, "activation": "sigmoid"},
+    source=f"{THESIS}, Table 7.2f: the unit, 1x; its size is not printed",
+    note="Counted up to the maps, without boxes.",
+)
+
+TABLE_7_2F = tuple(
+    Row(
+        model=model,
+        variant="AVA",
+        absent=LFB_ISSUE,
+        relative_to=AVA_BASELINE,
+        params_times=params,
+        macs_times=macs,
+        source=f"{THESIS}, Table 7.2f",
+    )
+    for model, params, macs in (
+        ("3D CNN, two in an ensemble", 2.0, 2.0),
+        ("STO", 1.0, 1.12),
+        ("STO, two in an ensemble", 2.0, 2.24),
+        ("LFB, 2 layers", 2.0, 2.12),
+        ("LFB, 3 layers", 2.0, 2.15),
+    )
+)
+
+TABLE_8_3 = (
+    Row(
+        model="faster_rcnn_r101_fpn",
+        absent=DETECTOR_ISSUE,
+        params=60.6e6,
+        macs=88.6e9,
+        source=f"{THESIS}, Table 8.3 (object detection)",
+    ),
+    Row(
+        model="Object Transformer",
+        absent=TRANSFORMER_ISSUE,
+        params=27.0e6,
+        macs=1.8e9,
+        source=f"{THESIS}, Table 8.3 (transformer)",
+        note="'2.2x smaller, 0.7 % of the FLOPs': 59.2 / 27.0 = 2.19 and 1.8 / 242.0 = 0.74 %.",
+    ),
+    Row(
+        model="Object Transformer",
+        variant="with its short-term network",
+        absent=TRANSFORMER_ISSUE,
+        relative_to=ACTION_DETECTION,
+        macs_times=1.007,
+        source=f"{THESIS}, Table 8.4 (two rows)",
+    ),
+)
+
+DETECTORS = tuple(Row(model=model, absent=DETECTOR_ISSUE) for model in ("faster_rcnn_r50_fpn", "faster_rcnn_x101_fpn"))
+
+SLOWFAST_COMPARISONS = (
+    *(
+        Row(model=model, absent=OTHER_NETWORK, macs=macs, source=f"{SLOWFAST}, Table 2")
+        for model, macs in (("R(2+1)D, flow", 152e9), ("R(2+1)D", 152e9), ("R(2+1)D, two-stream", 304e9),
+                            ("ARTNet", 23.5e9))
+    ),
+    Row(
+        model="STRG, R101 with non-local blocks",
+        absent=OTHER_NETWORK,
+        macs=630e9,
+        source=f"{SLOWFAST}, Table 4",
+    ),
+)  # fmt: skip
+
+SYSTEM_ROWS = (
+    ACTION_DETECTION, COVIAR, *IMAGE_NETWORKS, *COVIAR_RATIOS, AVA_BASELINE, *TABLE_7_2F, *TABLE_8_3, *DETECTORS,
+    *SLOWFAST_COMPARISONS,
+)  # fmt: skip
