@@ -29,7 +29,7 @@ format: $(STAMP)
 $(STAMP): setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "longform needs Python 3.10 or newer: PYTHON=python3.11 make demo")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[test,decord]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[test,decord,hf]"
 	touch $@
 
 clean:

@@ -27,6 +27,15 @@ def _probe(parser: argparse.ArgumentParser) -> None:
     _json(parser)
 
 
+def _network(parser: argparse.ArgumentParser) -> None:
+    """Options of every command that runs a network."""
+    parser.add_argument("--device", default="cpu", metavar="D", help="where networks run: cpu, cuda, cuda:1, mps or "
+                        "auto (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--precision", default="fp32", choices=("fp32", "bf16"), help="default: %(default)s")
+    parser.add_argument("--compile", action="store_true", help="compile networks with torch.compile: slow to start, "
+                        "then faster on a GPU")  # fmt: skip
+
+
 def _extract(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "inputs",
@@ -47,8 +56,9 @@ def _extract(parser: argparse.ArgumentParser) -> None:
                         help="processes at work at once (default: all cores, here %(default)s)")  # fmt: skip
     parser.add_argument("--segment-s", type=float, default=120.0, metavar="S", help="cut long videos into parts of "
                         "about S seconds that are worked on in parallel (default: %(default)g)")  # fmt: skip
-    parser.add_argument("--device", default="cpu", metavar="D", help="where networks run (default: %(default)s; "
-                        "preset builtin has none)")  # fmt: skip
+    parser.add_argument("--weights", metavar="W", help="for a preset with a network: a checkpoint of longform weights "
+                        "list, a weight file, or 'untrained' (default: the preset's own checkpoint)")  # fmt: skip
+    _network(parser)
     parser.add_argument("--decoder", default="pyav", choices=("pyav", "decord"), help="default: %(default)s")
     parser.add_argument("--stall-s", type=float, default=300.0, metavar="S", help="give a video up after S seconds "
                         "without progress (default: %(default)g)")  # fmt: skip
@@ -94,6 +104,58 @@ def _window(parser: argparse.ArgumentParser) -> None:
     _json(parser)
 
 
+def _complexity(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("models", nargs="*", metavar="MODEL", help="names of networks (default: all)")
+    _json(parser)
+
+
+def _weights(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    listing = actions.add_parser("list", help="every known checkpoint, and which of them are here")
+    fetch = actions.add_parser("fetch", help="download checkpoints, and check them")
+    fetch.add_argument("names", nargs="+", metavar="NAME", help="name of a checkpoint, as listed")
+    add = actions.add_parser("add", help="take a file that was downloaded by hand")
+    add.add_argument("name", metavar="NAME", help="name of the checkpoint, as listed")
+    add.add_argument("file", metavar="FILE", help="the downloaded file")
+    verify = actions.add_parser("verify", help="check the files that are here against their sha256")
+    verify.add_argument("names", nargs="*", metavar="NAME", help="checkpoints to check (default: all that are here)")
+    for action in (listing, fetch, add, verify):
+        action.add_argument("--store", metavar="DIR", help="folder of the files (default: $LONGFORM_WEIGHTS, else "
+                            "longform/weights in the user's cache folder)")  # fmt: skip
+        _json(action)
+
+
+def _classify(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("videos", nargs="+", metavar="VIDEO", help="video file or uri")
+    parser.add_argument("--model", metavar="MODEL", help="network (default: that of the weights)")
+    parser.add_argument("--weights", required=True, metavar="W", help="name of a checkpoint (see longform weights "
+                        "list), a weight file, or 'untrained'")  # fmt: skip
+    parser.add_argument("--classes", metavar="LIST", help="class names: kinetics-400, kinetics-600 or a file with one "
+                        "name a line (default: those of the weights)")  # fmt: skip
+    parser.add_argument("--clips", type=_at_least_one, default=10, metavar="N", help="clips over the length of the "
+                        "video (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--crops", type=int, default=3, choices=(1, 3), help="crops of a clip (default: %(default)s)")
+    parser.add_argument("--combine", default="mean", choices=("mean", "max"), help="how the scores of the views of a "
+                        "video become one (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--top", type=_at_least_one, default=5, metavar="K", help="classes to print "
+                        "(default: %(default)s)")  # fmt: skip
+    _network(parser)
+    _json(parser)
+
+
+def _parity(parser: argparse.ArgumentParser) -> None:
+    _bank(parser)
+    parser.add_argument("--space", required=True, metavar="S", help="feature space, such as clip.slowfast_8x8_r50")
+    parser.add_argument("--against", required=True, metavar="FILE", help="their features: .npy (clips, dim) of one "
+                        "video, in order of time")  # fmt: skip
+    parser.add_argument("--video", metavar="V", help="video_id (default: the only video, or the name of FILE)")
+    parser.add_argument("--clips", type=_at_least_one, default=4, metavar="N", help="clips to compute again with each "
+                        "suspected difference (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--weights", metavar="W", help="where the weights are now, if the bank's name for them does "
+                        "not lead there any more")  # fmt: skip
+    _json(parser)
+
+
 COMMANDS: dict[str, tuple[str, str, Configure]] = {
     "probe": (
         "facts of video files: what the header says, what was measured",
@@ -104,6 +166,18 @@ COMMANDS: dict[str, tuple[str, str, Configure]] = {
     "inspect": ("what a bank holds, and what failed", "pipeline.commands:inspect", _inspect),
     "verify": ("prove that a bank is whole", "pipeline.commands:verify", _verify),
     "compact": ("merge the many small files of a bank into few", "pipeline.commands:compact", _compact),
+    "classify": ("what happens in a video: its top classes, and when", "longform.classify:classify", _classify),
+    "complexity": (
+        "parameters and multiply-adds of networks, beside the published figures",
+        "longform.complexity:complexity",
+        _complexity,
+    ),
+    "parity": (
+        "compare features of a bank with another tool's, and name the step that differs",
+        "longform.parity:parity",
+        _parity,
+    ),
+    "weights": ("list, download and check the weights of networks", "longform.weights:weights", _weights),
     "window": ("features of one video around a time", "pipeline.commands:window", _window),
 }
 
@@ -140,6 +214,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser().parse_args(_joined(words))
     arguments.beam_args = beam_args
     module, function = arguments.target.split(":")
+    from extractors.errors import ExtractorError
     from pipeline.bank.errors import BankError
     from pipeline.errors import PipelineError, RunError, StrictStopError
 
@@ -148,7 +223,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (StrictStopError, RunError) as error:
         print(f"longform {arguments.command}: {error}", file=sys.stderr)
         return EXIT_FAILED_VIDEOS
-    except (PipelineError, BankError) as error:
+    except (PipelineError, BankError, ExtractorError) as error:
         print(f"longform {arguments.command}: {error}", file=sys.stderr)
         return EXIT_USAGE
     except BrokenPipeError:

@@ -83,21 +83,19 @@ def _print_facts(result: dict) -> None:
 
 
 def extract(options: argparse.Namespace) -> int:
-    from pipeline.errors import ConfigError
     from pipeline.extract import extract as run_extract
     from pipeline.isolation import Limits
-    from pipeline.presets import build_config
+    from pipeline.presets import NetworkOptions, build_config
 
     _set_up_logging(options.verbose)
-    if options.device != "cpu":
-        raise ConfigError(
-            f"--device {options.device}: no stage of preset {options.preset!r} can run there. Leave it out."
-        )
     config = build_config(
         options.preset,
         only=options.only,
         extra=options.stage,
         settings=options.set,
+        networks=NetworkOptions(
+            weights=options.weights, device=options.device, precision=options.precision, compile=options.compile
+        ),
         segment_s=options.segment_s,
         decoder=options.decoder,
         limits=Limits(stall_s=options.stall_s, max_rss_bytes=options.memory_limit_mb << 20),

@@ -21,7 +21,7 @@ from pipeline.stages import fingerprints
 
 RECORDED_PACKAGES = (
     "apache-beam", "av", "longform-video", "numpy", "opencv-python-headless", "pyarrow", "scenedetect-headless",
-    "scipy",
+    "scipy", "torch",
 )  # fmt: skip
 
 
@@ -102,8 +102,9 @@ def prepare_bank(bank: str, config: ExtractConfig) -> BankWriter:
     """Create or open the bank, and note the run and its spaces in `bank.json`."""
     manifest = create_or_open(bank)
     for stage in config.stages:
+        cards = stage.feature_cards()
         for space, dim in stage.spaces.items():
-            manifest.register_space(space, dim, stage.settings())
+            manifest.register_space(space, dim, stage.settings() | {"card": cards.get(space)})
     versions = {name: _version(name) for name in RECORDED_PACKAGES} | {"python": platform.python_version()}
     weights = {name: digest for stage in config.stages for name, digest in stage.weights.items()}
     manifest.record_run(config.describe(), weights, versions)

@@ -3,6 +3,7 @@
 import dataclasses
 import typing
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from pipeline.config import ExtractConfig, registered_stage
@@ -13,7 +14,21 @@ HOG_SURE_ENOUGH = 0.6
 """Score of a HOG box from which it may be part of a track; its false alarms are mostly at 0.45 to 0.58."""
 
 
-def builtin() -> tuple[Stage, ...]:
+@dataclass(frozen=True, kw_only=True)
+class NetworkOptions:
+    """Which weights a preset's networks get, and how they run."""
+
+    weights: str | None = None
+    """Name of a weight card, path of a file, or `untrained`; None for the preset's own choice."""
+    device: str = "cpu"
+    precision: str = "fp32"
+    compile: bool = False
+
+
+Preset = Callable[[NetworkOptions], tuple[Stage, ...]]
+
+
+def builtin(networks: NetworkOptions) -> tuple[Stage, ...]:
     """Stages that need no download: PySceneDetect shots, HOG people, HOG+HOF clips, IoU and colour tracks."""
     from extractors.tracking.linker import LinkConfig
     from pipeline.features.clips import ClipStage
@@ -21,10 +36,42 @@ def builtin() -> tuple[Stage, ...]:
     from pipeline.features.shots import ShotStage
     from pipeline.features.tracks import TrackStage
 
+    if networks != NetworkOptions():
+        given = [field.name for field in dataclasses.fields(networks) if getattr(networks, field.name) != field.default]
+        raise ConfigError(
+            f"Preset 'builtin' runs no network, so it takes no --{' and no --'.join(given)}. "
+            f"Presets that do: {', '.join(name for name in PRESETS if name != 'builtin')}."
+        )
     return ShotStage(), PeopleStage(), ClipStage(), TrackStage(LinkConfig(min_score=HOG_SURE_ENOUGH))
 
 
-PRESETS: dict[str, Callable[[], tuple[Stage, ...]]] = {"builtin": builtin}
+def network_clips(model: str, weights: str) -> Preset:
+    """Shots, and a clip feature of one network every second; `weights` unless the user names others."""
+
+    def preset(networks: NetworkOptions) -> tuple[Stage, ...]:
+        from extractors.networks import network_source
+        from extractors.runtime import Runtime
+        from pipeline.features.networks import NetworkClipStage
+        from pipeline.features.shots import ShotStage
+
+        runtime = Runtime(device=networks.device, precision=networks.precision, compile=networks.compile)
+        source = network_source(model, networks.weights or weights)
+        source.build()  # a file that does not fit is an error now, not one of every video
+        return ShotStage(), NetworkClipStage(source, runtime)
+
+    return preset
+
+
+PRESETS: dict[str, Preset] = {
+    "builtin": builtin,
+    "slowfast_4x16_r50": network_clips("slowfast_4x16_r50", "slowfast_4x16_r50_k400"),
+    "slowfast_8x8_r50": network_clips("slowfast_8x8_r50", "slowfast_8x8_r50_k400"),
+    "slow_8x8_r50": network_clips("slow_8x8_r50", "slow_8x8_r50_k400"),
+    "i3d_nl_r50": network_clips("i3d_nl_r50", "i3d_nl_8x8_r50_k400"),
+    "i3d": network_clips("i3d", "i3d_rgb_k400"),
+    "s3d": network_clips("s3d", "s3d_k400"),
+}
+"""Named sets of stages. Presets with a network have the network's name."""
 
 
 def build_config(
@@ -33,6 +80,7 @@ def build_config(
     only: Iterable[str] = (),
     extra: Iterable[str] = (),
     settings: Iterable[str] = (),
+    networks: NetworkOptions | None = None,
     **options: Any,
 ) -> ExtractConfig:
     """The configuration of `preset`, changed as asked.
@@ -41,13 +89,14 @@ def build_config(
         only: names of the stages to keep (with those they need); all when empty.
         extra: names of registered stages to add.
         settings: `STAGE.FIELD=VALUE`, such as `clips.hop_s=0.5`.
+        networks: weights, device and precision, for presets with networks.
         options: further fields of `ExtractConfig`.
     Raises:
         ConfigError: an unknown preset, stage or field, or a value that does not fit.
     """
     if preset not in PRESETS:
         raise ConfigError(f"Unknown preset {preset!r}. Choose one of: {', '.join(PRESETS)}.")
-    stages = [*PRESETS[preset](), *(registered_stage(name) for name in extra)]
+    stages = [*PRESETS[preset](networks or NetworkOptions()), *(registered_stage(name) for name in extra)]
     stages = _keep(stages, set(only))
     for setting in settings:
         _apply(stages, setting)

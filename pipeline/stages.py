@@ -96,6 +96,10 @@ class Stage(ABC):
         """sha256 of each weight file by name; they enter the fingerprint."""
         return {}
 
+    def feature_cards(self) -> Mapping[str, dict]:
+        """Of each feature space what a user must know to trust or rebuild it, as JSON values."""
+        return {}
+
     def open(self, measured: MeasuredFacts, segment: Segment) -> FrameConsumer:
         """Begin with a segment."""
         raise NotImplementedError(f"Stage {self.name!r} reads no frames.")

@@ -48,6 +48,7 @@ _FILE = pa.struct(
     ]
 )
 
+_FRAME_PTS = pa.field("element", INT64, nullable=False)
 _VIDEO_ID = _column("video_id", STRING, "id", "name of the video in this bank, from its path or given by the user")
 
 VIDEOS = pa.schema(
@@ -145,6 +146,7 @@ def feature_schema(dim: int) -> pa.Schema:
             _column("end_s", FLOAT64, "s", "end of what was seen"),
             _optional("detection_id", INT64, "id", "the detection it describes; null for a whole clip"),
             _optional("track_id", INT64, "id", "the track of that detection; null for a whole clip or no track"),
+            _optional("frame_pts", pa.list_(_FRAME_PTS), "time base", "times of the frames seen; null if not kept"),
             _column("feature", _vector(pa.float16(), int(dim)), "feature", "the vector"),
         ]
     )
