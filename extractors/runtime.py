@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from extractors.errors import ConfigError
-from extractors.planar import make_planar
+from extractors.onednn import use_onednn
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 NORMALISED = (("conv", "bn"), ("out", "bn"))
@@ -60,12 +60,12 @@ class Runtime:
         """Make `model` ready for inference, in place, and return it.
 
         Evaluation mode, batch normalisation folded into the convolutions before it, weights in the runtime's
-        precision and channels-last layout on its device; on a CPU flat convolutions in two dimensions.
+        precision and channels-last layout on its device; on a CPU every convolution by oneDNN.
         """
         model.eval().requires_grad_(False)
         fold_batch_norm(model)
         if self.torch_device.type == "cpu":
-            make_planar(model)
+            use_onednn(model)
         model.to(device=self.torch_device, dtype=PRECISIONS[self.precision])
         for module in model.modules():
             if isinstance(module, nn.Conv3d):

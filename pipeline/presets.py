@@ -68,8 +68,8 @@ PRESETS: dict[str, Preset] = {
     "slowfast_8x8_r50": network_clips("slowfast_8x8_r50", "slowfast_8x8_r50_k400"),
     "slow_8x8_r50": network_clips("slow_8x8_r50", "slow_8x8_r50_k400"),
     "i3d_nl_r50": network_clips("i3d_nl_r50", "i3d_nl_8x8_r50_k400"),
-    "i3d": network_clips("i3d", "i3d_rgb_k400"),
-    "s3d": network_clips("s3d", "s3d_k400"),
+    "i3d": network_clips("i3d", "i3d_rgb_imagenet_k400_piergiaj"),
+    "s3d": network_clips("s3d", "s3d_k400_tv"),
 }
 """Named sets of stages. Presets with a network have the network's name."""
 

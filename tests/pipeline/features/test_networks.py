@@ -16,9 +16,10 @@ from extractors.errors import ConfigError as ExtractorConfigError
 from extractors.errors import WeightsError
 from extractors.networks import NetworkSource, network_source
 from extractors.runtime import Runtime
+from extractors.weights.cards import CARDS
 from pipeline.errors import ConfigError
 from pipeline.features.networks import NetworkClipConfig, NetworkClipStage
-from pipeline.presets import NetworkOptions, build_config
+from pipeline.presets import PRESETS, NetworkOptions, build_config
 from pipeline.sample.encode import Coding
 from pipeline.sample.samples import make_clip
 from pipeline.stages import Row
@@ -148,6 +149,17 @@ def test_without_weights_it_refuses_and_says_how_to_get_them(tmp_path: Path, mon
         build_config("slowfast_8x8_r50")
     config = build_config("slowfast_8x8_r50", networks=NetworkOptions(weights="untrained"))
     assert config.stage("clips").weights == {"untrained": "untrained:seed=0"}
+
+
+@pytest.mark.parametrize("name", [name for name in PRESETS if name != "builtin"])
+def test_every_preset_names_its_networks_own_checkpoint(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LONGFORM_WEIGHTS", str(tmp_path))
+    with pytest.raises(WeightsError) as refused:
+        build_config(name)
+    (card,) = [card for card in CARDS.values() if f"`longform weights fetch {card.name}`" in str(refused.value)]
+    assert card.model == name
 
 
 def test_weights_of_another_network_are_refused_by_name() -> None:
