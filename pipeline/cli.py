@@ -56,8 +56,9 @@ def _extract(parser: argparse.ArgumentParser) -> None:
                         help="processes at work at once (default: all cores, here %(default)s)")  # fmt: skip
     parser.add_argument("--segment-s", type=float, default=120.0, metavar="S", help="cut long videos into parts of "
                         "about S seconds that are worked on in parallel (default: %(default)g)")  # fmt: skip
-    parser.add_argument("--weights", metavar="W", help="for a preset with a network: a checkpoint of longform weights "
-                        "list, a weight file, or 'untrained' (default: the preset's own checkpoint)")  # fmt: skip
+    parser.add_argument("--weights", action="append", default=[], metavar="[ROLE=]W", help="for presets with "
+                        "networks: a checkpoint of longform weights list, a weight file, or 'untrained' (default: "
+                        "the preset's own); with several networks say which: people=W; may be repeated")  # fmt: skip
     _network(parser)
     parser.add_argument("--decoder", default="pyav", choices=("pyav", "decord"), help="default: %(default)s")
     parser.add_argument("--stall-s", type=float, default=300.0, metavar="S", help="give a video up after S seconds "

@@ -94,7 +94,7 @@ def extract(options: argparse.Namespace) -> int:
         extra=options.stage,
         settings=options.set,
         networks=NetworkOptions(
-            weights=options.weights, device=options.device, precision=options.precision, compile=options.compile
+            weights=tuple(options.weights), device=options.device, precision=options.precision, compile=options.compile
         ),
         segment_s=options.segment_s,
         decoder=options.decoder,

@@ -2,13 +2,17 @@
 
 import dataclasses
 import typing
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.config import ExtractConfig, registered_stage
 from pipeline.errors import ConfigError
 from pipeline.stages import Stage
+
+if TYPE_CHECKING:
+    from extractors.runtime import Runtime
+    from pipeline.features.boxes import BoxStage
 
 HOG_SURE_ENOUGH = 0.6
 """Score of a HOG box from which it may be part of a track; its false alarms are mostly at 0.45 to 0.58."""
@@ -18,12 +22,37 @@ HOG_SURE_ENOUGH = 0.6
 class NetworkOptions:
     """Which weights a preset's networks get, and how they run."""
 
-    weights: str | None = None
-    """Name of a weight card, path of a file, or `untrained`; None for the preset's own choice."""
+    weights: tuple[str, ...] = ()
+    """Name of a weight card, path of a file, or `untrained`, for all networks; `ROLE=` before it means one of them.
+    What is not named has the preset's own weights."""
     device: str = "cpu"
     precision: str = "fp32"
     compile: bool = False
 
+    def weights_of(self, own: Mapping[str, str]) -> dict[str, str]:
+        """The weights of each role of a preset, whose own are `own`."""
+        named = dict(own)
+        for words in self.weights:
+            role, equals, weights = words.partition("=")
+            if equals and role in own:
+                named[role] = weights
+            elif len(own) == 1 or words == UNTRAINED:
+                named = dict.fromkeys(own, words)
+            else:
+                raise ConfigError(
+                    f"--weights {words}: this preset has several networks. Say which one: "
+                    f"{', '.join(f'--weights {role}={words}' for role in own)}."
+                )
+        return named
+
+    def runtime(self) -> "Runtime":
+        """How the networks run."""
+        from extractors.runtime import Runtime
+
+        return Runtime(device=self.device, precision=self.precision, compile=self.compile)
+
+
+UNTRAINED = "untrained"
 
 Preset = Callable[[NetworkOptions], tuple[Stage, ...]]
 
@@ -42,7 +71,8 @@ def builtin(networks: NetworkOptions) -> tuple[Stage, ...]:
             f"Preset 'builtin' runs no network, so it takes no --{' and no --'.join(given)}. "
             f"Presets that do: {', '.join(name for name in PRESETS if name != 'builtin')}."
         )
-    return ShotStage(), PeopleStage(), ClipStage(), TrackStage(LinkConfig(min_score=HOG_SURE_ENOUGH))
+    people = PeopleStage()
+    return ShotStage(), people, ClipStage(), TrackStage(LinkConfig(min_score=HOG_SURE_ENOUGH), [people])
 
 
 def network_clips(model: str, weights: str) -> Preset:
@@ -50,20 +80,67 @@ def network_clips(model: str, weights: str) -> Preset:
 
     def preset(networks: NetworkOptions) -> tuple[Stage, ...]:
         from extractors.networks import network_source
-        from extractors.runtime import Runtime
         from pipeline.features.networks import NetworkClipStage
         from pipeline.features.shots import ShotStage
 
-        runtime = Runtime(device=networks.device, precision=networks.precision, compile=networks.compile)
-        source = network_source(model, networks.weights or weights)
+        source = network_source(model, networks.weights_of({"clips": weights})["clips"])
         source.build()  # a file that does not fit is an error now, not one of every video
-        return ShotStage(), NetworkClipStage(source, runtime)
+        return ShotStage(), NetworkClipStage(source, networks.runtime())
 
     return preset
 
 
+PERSON_DETECTOR = {"people": "keypoint_rcnn_x101_fpn_ava_lfb"}
+"""Of the LFB work: the person detector of AVA, LFB and, by its thesis, LVU."""
+
+ACTION_NETWORK = {"actions": "slowfast_16x8_r101_nl_ava"}
+OBJECT_DETECTOR = {"objects": "faster_rcnn_r101_fpn_3x_d2"}
+SURE_PERSON = 0.8
+"""Score from which AVA's boxes are used (SlowFast, section 5)."""
+
+SURE_OBJECT = 0.5
+"""Not published for LVU; Detectron2's own choice for showing boxes."""
+
+
+def ava(networks: NetworkOptions) -> tuple[Stage, ...]:
+    """People once a second, what they do, and the features that say so: boxes, action scores, person features."""
+    from pipeline.features.shots import ShotStage
+    from pipeline.features.tracks import TrackStage
+
+    people = _people(networks, networks.weights_of(PERSON_DETECTOR | ACTION_NETWORK))
+    return ShotStage(), people, TrackStage(boxes=[people])
+
+
+def lvu(networks: NetworkOptions) -> tuple[Stage, ...]:
+    """What Object Transformers read: as `ava`, and objects with the features of their detector, in tracks and shots."""
+    from extractors.detector_source import detector_source
+    from pipeline.features.boxes import BoxConfig, BoxStage
+    from pipeline.features.shots import ShotStage
+    from pipeline.features.tracks import TrackStage
+
+    weights = networks.weights_of(PERSON_DETECTOR | ACTION_NETWORK | OBJECT_DETECTOR)
+    people = _people(networks, weights)
+    config = BoxConfig(min_score=SURE_OBJECT, drop=("person",), first_place=500)
+    detector = detector_source("faster_rcnn_r101_fpn", weights["objects"])
+    objects = BoxStage("objects", detector, networks.runtime(), config, kind="object", feature_dim=1024)
+    return ShotStage(), people, objects, TrackStage(boxes=[people, objects])
+
+
+def _people(networks: NetworkOptions, weights: Mapping[str, str]) -> "BoxStage":
+    from extractors.detector_source import detector_source
+    from extractors.networks import network_source
+    from pipeline.features.boxes import BoxConfig, BoxStage
+
+    actions = network_source("ava_slowfast_16x8_r101_nl", weights["actions"])
+    detector = detector_source("faster_rcnn_x101_fpn", weights["people"])
+    config = BoxConfig(min_score=SURE_PERSON, keep=("person",))
+    return BoxStage("people", detector, networks.runtime(), config, actions=actions)
+
+
 PRESETS: dict[str, Preset] = {
     "builtin": builtin,
+    "ava": ava,
+    "lvu": lvu,
     "slowfast_4x16_r50": network_clips("slowfast_4x16_r50", "slowfast_4x16_r50_k400"),
     "slowfast_8x8_r50": network_clips("slowfast_8x8_r50", "slowfast_8x8_r50_k400"),
     "slow_8x8_r50": network_clips("slow_8x8_r50", "slow_8x8_r50_k400"),
@@ -71,7 +148,7 @@ PRESETS: dict[str, Preset] = {
     "i3d": network_clips("i3d", "i3d_rgb_imagenet_k400_piergiaj"),
     "s3d": network_clips("s3d", "s3d_k400_tv"),
 }
-"""Named sets of stages. Presets with a network have the network's name."""
+"""Named sets of stages. Presets with one network over clips have the network's name."""
 
 
 def build_config(

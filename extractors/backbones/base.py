@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from extractors.clips.input import ClipInput
+from extractors.errors import ShapeError
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +57,14 @@ class Backbone(nn.Module, ABC):
     def classify(self, pooled: Tensor) -> Tensor:
         """(N, K, T'', H'', W''): logits at every position of `pool`."""
 
-    def run(self, clip: Tensor) -> ClipOutput:
-        """Embedding, logits and probabilities from one pass."""
+    def run(self, clip: Tensor, boxes_px: Tensor | None = None) -> ClipOutput:
+        """Embedding, logits and probabilities from one pass; of boxes, where the network classifies them.
+
+        Args:
+            boxes_px: (R, 5): index of the clip, x1, y1, x2, y2 in pixels of the clip. The output has R rows.
+        """
+        if boxes_px is not None:
+            raise ShapeError("This network classifies clips, not boxes: build it with head='roi'.")
         pooled = self.pool(self.forward_features(clip))
         scores = self.classify(pooled)
         return ClipOutput(_mean(pooled), _mean(scores), _mean(self.activate(scores)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from extractors.clips.flow import flow_input
 from extractors.clips.input import ClipInput
-from extractors.clips.preprocess import to_clip
+from extractors.clips.preprocess import FULL, to_clip
 
 Picture = NDArray[np.uint8]
 
@@ -30,12 +31,13 @@ class FrameKind(Protocol):
 class RgbFrames:
     """Colours, normalised."""
 
-    def __init__(self, spec: ClipInput) -> None:
-        self._spec = spec
+    def __init__(self, spec: ClipInput, *, whole: bool = False) -> None:
+        """`whole` pictures are scaled, and not cropped."""
+        self._spec, self._crops = spec, FULL if whole else 1
 
     def prepare(self, picture: Picture) -> Tensor:
         """(3, 1, h, w) float32."""
-        return to_clip(picture[None], self._spec)[0]
+        return to_clip(picture[None], self._spec, crops=self._crops)[0]
 
     def clip(self, prepared: Sequence[Tensor]) -> Tensor:
         return torch.cat(list(prepared), dim=1)
@@ -62,7 +64,7 @@ class FlowFrames:
         return to_clip(picture[None], self._bytes)[0, :, 0].round().byte().permute(1, 2, 0).contiguous()
 
     def clip(self, prepared: Sequence[Tensor]) -> Tensor:
-        pairs = list(zip(prepared, prepared[1:], strict=False))
+        pairs = list(pairwise(prepared))
         known, self._flows = self._flows, {}
         for now, after in pairs:
             key = (id(now), id(after))
@@ -78,6 +80,6 @@ def _flow(now: Tensor, after: Tensor) -> Tensor:
     return torch.from_numpy(flow_input(np.stack([now.numpy(), after.numpy()]))[:, 0].copy())
 
 
-def frames_of(spec: ClipInput) -> FrameKind:
-    """What the network of `spec` looks at."""
-    return FlowFrames(spec) if spec.channels == "flow" else RgbFrames(spec)
+def frames_of(spec: ClipInput, *, whole: bool = False) -> FrameKind:
+    """What the network of `spec` looks at; `whole` pictures, of RGB only, are not cropped."""
+    return FlowFrames(spec) if spec.channels == "flow" else RgbFrames(spec, whole=whole)

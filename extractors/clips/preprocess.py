@@ -68,6 +68,21 @@ def scaled_hw(height: int, width: int, spec: ClipInput) -> tuple[int, int]:
     return side, math.floor(width / height * side)
 
 
+def boxes_in_clip(boxes: NDArray[np.float32], height: int, width: int, spec: ClipInput) -> NDArray[np.float32]:
+    """Boxes of a picture in pixels of the scaled, not cropped, clip, as PySlowFast takes them to its RoIs on AVA.
+
+    Args:
+        boxes: (N, 4) xyxy in [0, 1] of a picture of `height` x `width`.
+    Returns:
+        (N, 4) float32: clipped to the last pixel, before scaling and after it; both sides scaled by one factor.
+    """
+    hw = scaled_hw(height, width, spec)
+    factor = spec.short_side_px / min(height, width)
+    px = np.asarray(boxes, np.float64) * (width, height, width, height)
+    px = np.clip(px, 0, (width - 1, height - 1, width - 1, height - 1)) * factor
+    return np.clip(px, 0, (hw[1] - 1, hw[0] - 1, hw[1] - 1, hw[0] - 1)).astype(np.float32)
+
+
 def assemble(pictures: Iterable[Tensor], spec: ClipInput, *, num_frames: int, crops: int | str = 1) -> Tensor:
     """Crop and normalise scaled pictures of one size into a clip.
 

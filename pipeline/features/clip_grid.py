@@ -47,8 +47,8 @@ class ClipGrid(Generic[Picture]):
         self._end = measured.end_pts
         self._origin = clock.start_pts
         self._hop = hop / clock.time_base
-        slack = Fraction(measured.end_pts - clock.start_pts, 4 * max(1, measured.num_frames))
-        self._offsets = [offset / clock.time_base + slack for offset in offsets]
+        self._slack = Fraction(measured.end_pts - clock.start_pts, 4 * max(1, measured.num_frames))
+        self._offsets = [offset / clock.time_base + self._slack for offset in offsets]
         self._next_clip = 0
         self._open: list[Clip[Picture]] = []
         self._all_begun = False
@@ -80,6 +80,13 @@ class ClipGrid(Generic[Picture]):
                 clip.pictures += [shown] * count
         while self._open and len(self._open[0].pts) == len(self._offsets):
             yield self._open.pop(0)
+
+    def is_moment(self, pts: int, until_pts: int | None) -> bool:
+        """Whether a frame on screen from `pts` to `until_pts` is the one at the moment of some clip."""
+        if until_pts is None:
+            return True
+        last = math.ceil((until_pts - self._slack - self._origin) / self._hop) - 1
+        return last >= 0 and math.floor(self._origin + last * self._hop + self._slack) >= pts
 
     def _begin(self, pts: int, until_pts: int | None) -> None:
         if until_pts is None and self._segment.end_pts < self._end:

@@ -89,16 +89,17 @@ class NetworkClipStage(Stage):
         return super().settings() | {"network": network}
 
     def feature_cards(self) -> Mapping[str, dict]:
-        return {self.space: feature_card(self.network, self.runtime, self.config)}
+        config = self.config
+        return {self.space: feature_card(self.network, self.runtime, hop_s=config.hop_s, scaler=config.scaler)}
 
     def open(self, measured: MeasuredFacts, segment: Segment) -> _Embedding:
-        return _Embedding(self, measured, segment, _loaded(self.network, self.runtime))
+        return _Embedding(self, measured, segment, loaded(self.network, self.runtime))
 
 
 _networks: dict[tuple[str, str], Backbone] = {}
 
 
-def _loaded(source: NetworkSource, runtime: Runtime) -> Backbone:
+def loaded(source: NetworkSource, runtime: Runtime) -> Backbone:
     """The network of this process, ready to run."""
     key = (repr(source), repr(runtime))
     if key not in _networks:
@@ -183,13 +184,13 @@ SCALING = {
 """What the ways to scale a picture do: those of `extractors.clips.preprocess.RESIZES`, and the decoder's."""
 
 
-def feature_card(network: NetworkSource, runtime: Runtime, config: NetworkClipConfig) -> dict:
+def feature_card(network: NetworkSource, runtime: Runtime, *, hop_s: float, scaler: str = "original") -> dict:
     """What made a feature space, step by step, for whoever compares it with features of another tool."""
     spec = network.input
-    scaling = SCALING["decoder" if config.scaler == "decoder" else spec.resize]
+    scaling = SCALING["decoder" if scaler == "decoder" else spec.resize]
     side = "both sides" if spec.square else "the shorter side"
     return {
-        "frames": f"clip k is centred on k * {config.hop_s:g} s: {spec.num_frames} frames {spec.stride}/{spec.fps:g} s "
+        "frames": f"clip k is centred on k * {hop_s:g} s: {spec.num_frames} frames {spec.stride}/{spec.fps:g} s "
         f"apart, frame {spec.num_frames // 2} at that moment; each is the frame on screen then (a frame that begins "
         "within a quarter of a mean frame period counts), the first or last one outside the video. Exact timestamps "
         "are in column frame_pts, in the time base of table videos.",

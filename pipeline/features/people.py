@@ -12,20 +12,23 @@ import pyarrow as pa
 from extractors.catalog import build_detector
 from extractors.detectors.hog import HogConfig
 from extractors.tracking.appearance import HSV_STRIPES_DIM, hsv_stripes
-from pipeline.bank.schema import DETECTIONS, feature_schema
 from pipeline.errors import ConfigError
+from pipeline.features.box_rows import (
+    DETECTION_PART,
+    IDS_PER_FRAME,
+    LOOK,
+    LOOKED_AT,
+    box_part,
+    detection_rows,
+    feature_rows,
+)
 from pipeline.stages import Row, Stage
 from pipeline.video.frames import Frame
 from pipeline.video.geometry import PictureSpec
 from pipeline.video.probe import MeasuredFacts
 from pipeline.video.segments import Segment
 
-IDS_PER_FRAME = 1000
-"""`detection_id` is `frame * IDS_PER_FRAME + place by score`, so it needs no count over the video."""
-APPEARANCE = "person.hsv_stripes"
-_LINKED = {"video_id", "track_id", "shot_index"}
-DETECTION_PART = pa.schema([field for field in DETECTIONS if field.name not in _LINKED])
-APPEARANCE_PART = pa.schema([field for field in feature_schema(HSV_STRIPES_DIM) if field.name not in _LINKED])
+APPEARANCE = "person" + LOOK
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +55,7 @@ class PeopleStage(Stage):
 
     @property
     def parts(self) -> Mapping[str, pa.Schema]:
-        return {"detections": DETECTION_PART, f"features/{APPEARANCE}": APPEARANCE_PART}
+        return {"detections": DETECTION_PART, f"features/{APPEARANCE}": box_part(HSV_STRIPES_DIM)}
 
     @property
     def spaces(self) -> Mapping[str, int]:
@@ -77,31 +80,11 @@ class _Looking:
         picture = frame.picture(self._spec)
         found = self._detector.detect(picture)
         appearance = hsv_stripes(picture, found.boxes)
-        for place in range(min(len(found.boxes), IDS_PER_FRAME)):
-            detection_id = frame.index * IDS_PER_FRAME + place
-            yield (
-                "detections",
-                {
-                    "at_s": frame.at_s,
-                    "frame": frame.index,
-                    "pts": frame.pts,
-                    "detection_id": detection_id,
-                    "box": found.boxes[place].tolist(),
-                    "score": float(found.scores[place]),
-                    "class_id": int(found.classes[place]),
-                    "label": found.class_names[found.classes[place]],
-                },
-            )
-            yield (
-                f"features/{APPEARANCE}",
-                {
-                    "at_s": frame.at_s,
-                    "start_s": frame.at_s,
-                    "end_s": frame.at_s,
-                    "detection_id": detection_id,
-                    "feature": appearance[place],
-                },
-            )
+        first = frame.index * IDS_PER_FRAME
+        ids = range(first, first + min(len(found), IDS_PER_FRAME))
+        for row in detection_rows(found, ids, at_s=frame.at_s, frame=frame.index, pts=frame.pts):
+            yield "detections", row
+        yield from feature_rows(APPEARANCE, appearance[: len(ids)], ids, dict.fromkeys(LOOKED_AT, frame.at_s))
 
     def wants_more(self) -> bool:
         return False

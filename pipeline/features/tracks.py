@@ -4,31 +4,34 @@ This is where detections and everything kept for a box get their `track_id` and 
 publishes those tables too. It reads boxes only, never frames: changing its settings decodes nothing.
 """
 
+import heapq
 from array import array
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import groupby
+from itertools import groupby, islice
 from operator import itemgetter
 
 import numpy as np
 import pyarrow as pa
 
-from extractors.tracking.appearance import HSV_STRIPES_DIM
 from extractors.tracking.linker import NO_TRACK, LinkConfig, Linker
-from pipeline.features.people import APPEARANCE
+from pipeline.features.box_rows import DETECTION_PART, LOOK
 from pipeline.stages import FinishInputs, Row, Rows, Stage
 from pipeline.video.probe import MeasuredFacts
 
+ROWS_PER_BATCH = 512
+
 
 class TrackStage(Stage):
-    """Links the boxes of `people` into tracks."""
+    """Links the boxes of one or more stages into tracks; boxes of different classes are never linked."""
 
     name = "tracks"
-    needs = ("shots", "people")
 
-    def __init__(self, config: LinkConfig | None = None, spaces: Mapping[str, tuple[str, int]] | None = None) -> None:
-        """`spaces` names the per-box feature spaces to publish: space -> (stage that makes it, dimension)."""
+    def __init__(self, config: LinkConfig | None = None, boxes: Iterable[Stage] = ()) -> None:
+        """`boxes` are the stages whose parts are linked and published."""
         self.config: LinkConfig = config or LinkConfig()
-        self._spaces = dict(spaces or {APPEARANCE: ("people", HSV_STRIPES_DIM)})
+        self._spaces = {space: (stage.name, dim) for stage in boxes for space, dim in stage.spaces.items()}
+        self._boxes = tuple(dict.fromkeys(stage for stage, _ in self._spaces.values()))
+        self.needs = ("shots", *self._boxes)
 
     @property
     def publishes(self) -> tuple[str, ...]:
@@ -39,8 +42,11 @@ class TrackStage(Stage):
         return {space: dim for space, (_, dim) in self._spaces.items()}
 
     def finish(self, measured: MeasuredFacts, inputs: FinishInputs) -> Iterator[tuple[str, Rows]]:
-        linked = _Linked(measured, inputs, self.config)
-        for batch in inputs.part("people", "detections"):
+        looks = {stage: space for space, (stage, _) in self._spaces.items() if space.endswith(LOOK)}
+        linked = _Linked(measured, inputs, self.config, looks)
+        merged = (row for _, row in _detections(inputs, self._boxes))
+        while rows := list(islice(merged, ROWS_PER_BATCH)):
+            batch = pa.RecordBatch.from_pylist(rows, DETECTION_PART)
             yield "detections", linked.with_ids(batch, "track_id", "shot_index")
         yield "tracks", linked.track_rows()
         for space, (stage, _) in self._spaces.items():
@@ -48,10 +54,22 @@ class TrackStage(Stage):
                 yield f"features/{space}", linked.with_ids(batch, "track_id")
 
 
-class _Linked:
-    """Track and shot of every detection of a video. Keeps two numbers a detection and a row a track."""
+def _detections(inputs: FinishInputs, stages: Iterable[str]) -> Iterator[tuple[str, Row]]:
+    """`(stage, row)` of part `detections` of several stages, by frame, then id."""
 
-    def __init__(self, measured: MeasuredFacts, inputs: FinishInputs, config: LinkConfig) -> None:
+    def rows(stage: str) -> Iterator[tuple[str, Row]]:
+        return ((stage, row) for batch in inputs.part(stage, "detections") for row in batch.to_pylist())
+
+    return heapq.merge(*(rows(stage) for stage in stages), key=lambda pair: pair[1]["detection_id"])
+
+
+class _Linked:
+    """Track and shot of every detection of a video. Keeps three numbers a detection and a row a track."""
+
+    def __init__(
+        self, measured: MeasuredFacts, inputs: FinishInputs, config: LinkConfig, looks: Mapping[str, str]
+    ) -> None:
+        """`looks` names the appearance space of each stage with boxes."""
         self._detection_ids = array("q")
         self._track_ids = array("q")
         self._shots = array("q")
@@ -59,17 +77,18 @@ class _Linked:
         height, width = measured.geometry.display_hw
         linker = Linker(config, frame_aspect=width / height)
         shot_starts = inputs.table("shots")["start_pts"].to_numpy()
-        looks = _vectors(inputs.part("people", f"features/{APPEARANCE}"))
-        detections = (row for batch in inputs.part("people", "detections") for row in batch.to_pylist())
-        for _, group in groupby(detections, key=itemgetter("frame")):
-            rows = list(group)
+        vectors = {stage: _vectors(inputs.part(stage, f"features/{space}")) for stage, space in looks.items()}
+        labels: dict[str, int] = {}  # detectors number their classes each in their own way
+        for _, group in groupby(_detections(inputs, looks), key=lambda pair: pair[1]["frame"]):
+            pairs = list(group)
+            rows = [row for _, row in pairs]
             shot = int(np.searchsorted(shot_starts, rows[0]["pts"], side="right")) - 1
             track_ids = linker.step(
                 rows[0]["at_s"],
                 shot,
                 np.array([row["box"] for row in rows], dtype=np.float32),
-                np.array([row["class_id"] for row in rows], dtype=np.int32),
-                np.stack([next(looks) for _ in rows]),
+                np.array([labels.setdefault(row["label"], len(labels)) for row in rows], dtype=np.int32),
+                np.stack([next(vectors[stage]) for stage, _ in pairs]),
                 scores=np.array([row["score"] for row in rows]),
             )
             for row, track_id in zip(rows, track_ids.tolist(), strict=True):

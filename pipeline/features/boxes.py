@@ -1,0 +1,253 @@
+"""Boxes of a detector at a steady rate, with everything kept for a box: its look, its features, what it does.
+
+At every moment k / rate_hz the detector looks at the frame on screen. With an action network, the clip centred on
+that moment goes through the network too, and each person's box is pooled from its maps (RoIAlign, SlowFast section
+5.1; LFB section 3). All of it comes from one decode; a moment without people costs no pass of the network.
+
+The stage makes parts only; `TrackStage` publishes them once it knows tracks and shots.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch import Tensor
+
+from extractors.catalog import Detector
+from extractors.clips.frames import frames_of
+from extractors.clips.preprocess import boxes_in_clip
+from extractors.detector_source import DetectorSource
+from extractors.networks import NetworkSource
+from extractors.runtime import Runtime
+from extractors.tracking.appearance import HSV_STRIPES_DIM, hsv_stripes
+from extractors.types import Detections
+from pipeline.errors import ConfigError
+from pipeline.features.box_rows import (
+    DETECTION_PART,
+    IDS_PER_FRAME,
+    LOOK,
+    LOOKED_AT,
+    box_part,
+    detection_rows,
+    feature_rows,
+)
+from pipeline.features.clip_grid import Clip, ClipGrid
+from pipeline.features.networks import centred_offsets, feature_card, loaded
+from pipeline.stages import Row, Stage
+from pipeline.video.frames import Frame
+from pipeline.video.geometry import PictureSpec
+from pipeline.video.probe import MeasuredFacts
+from pipeline.video.segments import Segment
+
+
+@dataclass(frozen=True, kw_only=True)
+class BoxConfig:
+    """Which boxes are kept, and how often the detector looks."""
+
+    rate_hz: float = 1.0
+    min_score: float = 0.0
+    """Boxes that score less are dropped."""
+    keep: tuple[str, ...] = ()
+    """Names of the classes to keep; all where none is named."""
+    drop: tuple[str, ...] = ()
+    """Names of classes to leave out."""
+    first_place: int = 0
+    """Where this stage's ids begin in a frame; two stages of one run have different places."""
+    max_boxes: int = 500
+    """Boxes kept of one frame, the surest."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.rate_hz <= 1000:
+            raise ConfigError(f"rate_hz must be above 0 and at most 1000: got {self.rate_hz}.")
+        if min(self.first_place, self.max_boxes - 1, IDS_PER_FRAME - self.first_place - self.max_boxes) < 0:
+            raise ConfigError(
+                f"first_place and max_boxes: got {self.first_place} and {self.max_boxes}; "
+                f"expected places within the {IDS_PER_FRAME} of a frame."
+            )
+
+
+class BoxStage(Stage):
+    """Boxes of one detector, and the actions of its people."""
+
+    publishes = ()
+
+    def __init__(
+        self,
+        name: str,
+        detector: DetectorSource,
+        runtime: Runtime,
+        config: BoxConfig | None = None,
+        *,
+        kind: str = "person",
+        feature_dim: int | None = None,
+        actions: NetworkSource | None = None,
+    ) -> None:
+        """`kind` begins the names of its spaces; `feature_dim` is that of the detector's own features, if kept."""
+        self.name, self.detector, self.runtime = name, detector, runtime
+        self.config: BoxConfig = config or BoxConfig()
+        self.kind, self.actions = kind, actions
+        self._spaces = {kind + LOOK: HSV_STRIPES_DIM}
+        if feature_dim is not None:
+            self._spaces[f"{kind}.{_plain(detector.name)}"] = feature_dim
+        if actions is not None:
+            outline = actions.outline()
+            self._spaces[f"{kind}.{actions.model}"] = outline.embedding_dim
+            self._spaces[f"action.{actions.model}"] = outline.num_classes
+
+    @property
+    def parts(self) -> Mapping[str, pa.Schema]:
+        spaces = {f"features/{space}": box_part(dim) for space, dim in self._spaces.items()}
+        return {"detections": DETECTION_PART, **spaces}
+
+    @property
+    def spaces(self) -> Mapping[str, int]:
+        return self._spaces
+
+    @property
+    def weights(self) -> Mapping[str, str]:
+        used = {} if not self.detector.sha256 else {self.detector.weights or self.detector.name: self.detector.sha256}
+        return used if self.actions is None else used | {self.actions.weights: self.actions.sha256}
+
+    def settings(self) -> dict:
+        made = {"detector": self.detector.name, "detector_settings": dict(self.detector.settings)}
+        made |= {"precision": self.runtime.precision}
+        if self.actions is not None:
+            made |= {"model": self.actions.model, "options": dict(self.actions.options)}
+            made |= {"input": asdict(self.actions.input)}
+        return super().settings() | {"boxes": made}
+
+    def feature_cards(self) -> Mapping[str, dict]:
+        if self.actions is None:
+            return {}
+        card = feature_card(self.actions, self.runtime, hop_s=1 / self.config.rate_hz)
+        card |= {
+            "crop": "none: the whole picture",
+            "layer": "last feature maps, pathways slow before fast: mean over time, RoIAlign 7 x 7, maximum",
+            "boxes": {"detector": self.detector.name, "weights": self.detector.weights, "sha256": self.detector.sha256},
+        }
+        probabilities = card | {"layer": f"{self.actions.outline().activation} of the classifier's logits, per class"}
+        return {f"{self.kind}.{self.actions.model}": card, f"action.{self.actions.model}": probabilities}
+
+    def open(self, measured: MeasuredFacts, segment: Segment) -> "_Looking":
+        return _Looking(self, measured, segment)
+
+
+def _plain(detector: str) -> str:
+    """The detector's name as part of the name of a space."""
+    return "".join(char if char.isalnum() or char in "._-" else "_" for char in detector)
+
+
+_detectors: dict[tuple[str, str], Detector] = {}
+
+
+def _detector(source: DetectorSource, runtime: Runtime) -> Detector:
+    """The detector of this process."""
+    key = (repr(source), repr(runtime))
+    if key not in _detectors:
+        _detectors[key] = source.build(runtime)
+    return _detectors[key]
+
+
+@dataclass(frozen=True, slots=True)
+class _Sample:
+    """A frame of a clip: as the action network wants it, and whole where it is the one a detector looks at."""
+
+    index: int
+    prepared: Tensor | None
+    whole: np.ndarray | None
+
+
+class _Looking:
+    """`FrameConsumer`: detections of the frame at each moment, and what is done in the clip around it."""
+
+    def __init__(self, stage: BoxStage, measured: MeasuredFacts, segment: Segment) -> None:
+        self._stage, self._config = stage, stage.config
+        self._detector = _detector(stage.detector, stage.runtime)
+        self._actions = _Actions(stage.kind, stage.actions, stage.runtime, measured) if stage.actions else None
+        offsets = self._actions.offsets if self._actions else [Fraction(0)]
+        self._key = len(offsets) // 2
+        self._hop = 1 / Fraction(stage.config.rate_hz).limit_denominator(1000)
+        self._grid: ClipGrid[_Sample] = ClipGrid(measured, segment, self._hop, offsets)
+        self._shown: Frame | None = None
+
+    def feed(self, frame: Frame) -> Iterator[tuple[str, Row]]:
+        if self._shown is None:
+            self._grid.skip_to(frame.pts)
+        else:
+            yield from self._show(self._shown, frame.pts)
+        self._shown = frame
+
+    def wants_more(self) -> bool:
+        return self._grid.wants_more
+
+    def finish(self) -> Iterator[tuple[str, Row]]:
+        if self._shown is not None and self._grid.wants_more:
+            yield from self._show(self._shown, None)
+
+    def _show(self, frame: Frame, until_pts: int | None) -> Iterator[tuple[str, Row]]:
+        for clip in self._grid.show(frame.pts, until_pts, lambda: self._sample(frame, until_pts)):
+            yield from self._look(clip)
+
+    def _sample(self, frame: Frame, until_pts: int | None) -> _Sample:
+        picture = frame.picture(PictureSpec())
+        prepared = self._actions.frames.prepare(picture) if self._actions else None
+        return _Sample(frame.index, prepared, picture if self._grid.is_moment(frame.pts, until_pts) else None)
+
+    def _look(self, clip: Clip[_Sample]) -> Iterator[tuple[str, Row]]:
+        sample = clip.pictures[self._key]
+        assert sample.whole is not None
+        found = self._chosen(self._detector.detect(sample.whole))
+        if not len(found):
+            return
+        kind, at_s = self._stage.kind, float(clip.index * self._hop)
+        first = sample.index * IDS_PER_FRAME + self._config.first_place
+        ids = range(first, first + len(found))
+        looked = dict.fromkeys(LOOKED_AT, at_s)
+        for row in detection_rows(found, ids, at_s=at_s, frame=sample.index, pts=clip.pts[self._key]):
+            yield "detections", row
+        yield from feature_rows(kind + LOOK, hsv_stripes(sample.whole, found.boxes), ids, looked)
+        own = f"{kind}.{_plain(self._stage.detector.name)}"
+        if own in self._stage.spaces and found.features is not None:
+            yield from feature_rows(own, found.features, ids, looked)
+        if self._actions:
+            yield from self._actions.rows(clip, sample.whole.shape[:2], found.boxes, ids, at_s)
+
+    def _chosen(self, found: Detections) -> Detections:
+        """The boxes to keep, surest first."""
+        names = np.array([found.class_names[i] for i in found.classes], dtype=object)
+        kept = found.scores >= self._config.min_score
+        if self._config.keep:
+            kept &= np.isin(names, self._config.keep)
+        kept &= ~np.isin(names, self._config.drop)
+        order = np.argsort(-found.scores, kind="stable")
+        return found.take(order[kept[order]][: self._config.max_boxes])
+
+
+class _Actions:
+    """What the people in boxes do, and the features that say so."""
+
+    def __init__(self, kind: str, source: NetworkSource, runtime: Runtime, measured: MeasuredFacts) -> None:
+        self._kind, self._source, self._runtime = kind, source, runtime
+        self._network = loaded(source, runtime)
+        self._end_s = measured.duration_s
+        self.frames = frames_of(source.input, whole=True)
+        self.offsets = centred_offsets(source.input)
+
+    def rows(
+        self, clip: Clip[_Sample], hw: tuple[int, int], boxes: np.ndarray, ids: range, at_s: float
+    ) -> Iterator[tuple[str, Row]]:
+        """Features and probabilities of the boxes (N, 4) of the picture (`hw`) in the middle of `clip`."""
+        spec, model = self._source.input, self._source.model
+        prepared = self.frames.clip([sample.prepared for sample in clip.pictures if sample.prepared is not None])
+        boxes_px = torch.from_numpy(boxes_in_clip(boxes, *hw, spec))
+        boxes_px = torch.cat([torch.zeros(len(boxes_px), 1), boxes_px], dim=1)  # all in clip 0 of the batch
+        with torch.inference_mode():
+            output = self._network.run(self._runtime.to(prepared[None]), boxes_px.to(self._runtime.torch_device))
+        half_s = spec.clip_s / 2
+        times: Row = {"at_s": at_s, "start_s": max(0.0, at_s - half_s), "end_s": min(at_s + half_s, self._end_s)}
+        times["frame_pts"] = clip.pts
+        yield from feature_rows(f"{self._kind}.{model}", output.embedding.float().cpu().numpy(), ids, times)
+        yield from feature_rows(f"action.{model}", output.probabilities.float().cpu().numpy(), ids, times)
