@@ -2,13 +2,15 @@
 
 The average of bilinear samples over a bin is separable: with WY (bins x H) and WX (bins x W) holding, for one box, the
 mean bilinear weights of the samples in y and x, the result for a map F is WY @ F @ WX^T. So there is no loop over bins
-or samples, and boxes of all sizes are pooled together although adaptive sampling gives each its own number of samples.
+or samples, although adaptive sampling gives each box its own number of them. Only the cells under a box are read.
 """
 
 from __future__ import annotations
 
 import importlib
 import importlib.util
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -17,6 +19,9 @@ from torch import Tensor
 from extractors.errors import ConfigError, MissingDependency, ShapeError
 
 BACKENDS = ("auto", "torch", "torchvision")
+VALUES_AT_ONCE = 1 << 25
+"""Values that are gathered at a time; bounds the memory."""
+
 HAS_TORCHVISION = importlib.util.find_spec("torchvision") is not None
 
 
@@ -57,16 +62,65 @@ def roi_align(
         pooled: Tensor = theirs.roi_align(maps.to(precise), boxes_px, bins, spatial_scale, sampling_ratio, aligned)
         return pooled.to(maps.dtype)
     start, side = _scaled_boxes(boxes_px[:, 1:], spatial_scale, aligned)
-    weight_x, weight_y = (
-        _bin_weights(start[:, axis], side[:, axis], output_size, sampling_ratio, length).to(maps.dtype)
-        for axis, length in ((0, maps.shape[3]), (1, maps.shape[2]))
+    rows, columns = (
+        _windows(_bin_weights(start[:, axis], side[:, axis], output_size, sampling_ratio, length))
+        for axis, length in ((1, maps.shape[2]), (0, maps.shape[3]))
     )
-    pooled = maps.new_empty(len(boxes_px), maps.shape[1], output_size, output_size)
-    owner = boxes_px[:, 0].long()
-    for n in owner.unique().tolist():
-        mine = owner == n
-        pooled[mine] = torch.einsum("rph,chw,rqw->rcpq", weight_y[mine], maps[n], weight_x[mine])
-    return pooled
+    cells = maps.permute(0, 2, 3, 1)
+    pooled = maps.new_empty(len(boxes_px), output_size, output_size, maps.shape[1])
+    for some in _groups(rows.sizes, columns.sizes, most=VALUES_AT_ONCE // maps.shape[1]):
+        pooled[some] = _pooled(cells, boxes_px[some, 0].long(), rows.take(some), columns.take(some))
+    return pooled.permute(0, 3, 1, 2)
+
+
+@dataclass(frozen=True, slots=True)
+class _Windows:
+    """For R boxes the cells along one axis that have a weight: all others need not be read."""
+
+    weights: Tensor
+    """(R, bins, length)."""
+    first: Tensor
+    """(R,): the first cell with a weight."""
+    sizes: Tensor
+    """(R,): cells from there to the last one with a weight."""
+
+    def take(self, some: Tensor) -> tuple[Tensor, Tensor]:
+        """Cells (r, S) of some boxes, S the largest of their sizes, and the weights (r, bins, S) of these cells."""
+        weights, first = self.weights[some], self.first[some]
+        length, size = weights.shape[2], max(int(self.sizes[some].max()), 1)
+        cells = first[:, None] + torch.arange(size, device=first.device)
+        inside = cells < length
+        cells = cells.clamp(max=length - 1)
+        return cells, weights.gather(2, cells[:, None].expand(-1, weights.shape[1], -1)) * inside[:, None]
+
+
+def _windows(weights: Tensor) -> _Windows:
+    is_read = (weights != 0).any(1).int()
+    first = is_read.argmax(1)
+    last = is_read.shape[1] - 1 - is_read.flip(1).argmax(1)
+    return _Windows(weights, first, torch.where(is_read.any(1), last - first + 1, 0))
+
+
+def _groups(heights: Tensor, widths: Tensor, most: int) -> Iterator[Tensor]:
+    """Boxes of like size together, so that the windows of a group, all as large as its largest, hold `most` cells."""
+    order = (heights * widths).argsort(stable=True)
+    sizes = torch.stack([heights, widths], 1)[order].tolist()
+    begin, height, width = 0, 0, 0
+    for end, (own_height, own_width) in enumerate(sizes):
+        height, width = max(height, own_height), max(width, own_width)
+        if end > begin and (end + 1 - begin) * height * width > most:
+            yield order[begin:end]
+            begin, height, width = end, own_height, own_width
+    if len(order):
+        yield order[begin:]
+
+
+def _pooled(cells: Tensor, owner: Tensor, rows: tuple[Tensor, Tensor], columns: tuple[Tensor, Tensor]) -> Tensor:
+    """(R, bins, bins, C): weighted sums over the windows of maps (N, H, W, C)."""
+    (row, row_weights), (column, column_weights) = rows, columns
+    window = cells[owner[:, None, None], row[:, :, None], column[:, None, :]]
+    over_rows = torch.bmm(row_weights.to(cells.dtype), window.flatten(2)).unflatten(2, window.shape[2:])
+    return column_weights.to(cells.dtype)[:, None] @ over_rows
 
 
 def _scaled_boxes(boxes_px: Tensor, spatial_scale: float, aligned: bool) -> tuple[Tensor, Tensor]:

@@ -135,7 +135,7 @@ def test_read_only_frames_are_left_as_they_are() -> None:
     ("changes", "crops", "message"),
     [
         ({"channels": "flow"}, 1, "'flow' cannot be made of pictures"),
-        ({"resize": "nearest"}, 1, "float, rounded, bytes"),
+        ({"resize": "nearest"}, 1, "float, rounded, smooth, bytes"),
         ({"crop": "corner"}, 1, "pyslowfast, nonlocal"),
         ({"crop_px": 40}, 1, "40 px does not fit a picture of 35x32"),
         ({}, 2, "expected 1, 3 or 'full'"),
