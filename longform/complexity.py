@@ -12,11 +12,14 @@ import torch
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+from torch import Tensor, nn
 
 from extractors.backbones.catalog import build_backbone
 from extractors.backbones.heads import RoiHead
 from extractors.backbones.nonlocal_block import NonLocalBlock
 from extractors.complexity import Complexity, count
+from extractors.detectors.faster_rcnn import FasterRCNN, FasterRCNNConfig
+from extractors.detectors.roi_pooling import POOLED_SIZE
 from longform.published import InputSize, Options, Reading, Row, published_rows
 from pipeline.errors import ConfigError
 
@@ -110,6 +113,8 @@ class Counts:
 
 def _counted(model: str, options: Options, size: InputSize) -> Complexity:
     """Products of non-local blocks are counted in the paper's order. A network for boxes is counted up to its maps."""
+    if model.startswith("faster_rcnn_"):
+        return _counted_detector(FasterRCNNConfig(**options), size)
     with torch.device("meta"):
         network = build_backbone(model, **options).eval()
     for module in network.modules():
@@ -119,6 +124,20 @@ def _counted(model: str, options: Options, size: InputSize) -> Complexity:
     if any(isinstance(module, RoiHead) for module in network.modules()):
         return count(network, clip_shape, lambda _, clip: network.forward_features(clip))
     return count(network, clip_shape)
+
+
+def _counted_detector(config: FasterRCNNConfig, size: InputSize) -> Complexity:
+    """Body, pyramid, region proposals and the box head over all proposals; RoIAlign and suppression count nothing."""
+    with torch.device("meta"):
+        detector = FasterRCNN(config)
+        pooled = torch.empty(config.max_proposals, config.fpn_channels, POOLED_SIZE, POOLED_SIZE)
+
+    def run(_: nn.Module, picture: Tensor) -> None:
+        detector.rpn(detector.forward_features(picture))
+        detector.box_head(detector.box_head.embed(pooled))
+
+    _, height, width = size
+    return count(detector, (1, 3, height, width), run)
 
 
 def line_of(row: Row, counts: Counts) -> Line:

@@ -112,22 +112,23 @@ def build_backbone(name: str, **options: Any) -> Backbone:
     """The network called `name`, with weights as they are before training.
 
     Args:
-        name: one of `backbone_names`, or `ava_` and the name of a ResNet: that network with a head for boxes,
-            80 classes and sigmoid.
+        name: one of `backbone_names`, or `ava_` before it: that network with a head for boxes, 80 classes and
+            sigmoid.
         options: settings over those of the name; `ResNetConfig`, `SlowFastConfig` and the Inception builders say which.
     Raises:
         ConfigError: the name or a setting is not known; the message lists those that are.
     """
     base = name.removeprefix(AVA_PREFIX)
+    of_head = AVA_SETTINGS if base != name else {}
     if base in BACKBONES:
         build, settings = BACKBONES[base]
-        return build({**settings, **(AVA_SETTINGS if base != name else {}), **options})
+        return build({**settings, **of_head, **options})
     from extractors.backbones.inception import INCEPTION
 
-    if name in INCEPTION:
-        known = list(inspect.signature(INCEPTION[name]).parameters)
+    if base in INCEPTION:
+        known = list(inspect.signature(INCEPTION[base]).parameters)
         _refuse_unknown(name, options, known)
-        return INCEPTION[name](**options)
+        return INCEPTION[base](**{**of_head, **options})
     names = backbone_names()
     near = difflib.get_close_matches(name, names, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""

@@ -16,6 +16,9 @@ transition layer k lies. Fast-S3D keeps the top two layers separable: it is the 
 All networks halve time three times, in the stem, before 4b and before 5b; a 2D stem drops every other frame. I2D
 therefore gives the same answer for reversed frames only where every step is symmetric, for 8 m - 3 frames (13, 21, 61);
 for other lengths the two answers come from other frames and are close only.
+
+With head `roi` a network classifies the actions of boxes from the maps of Mixed_4e, whose stride is 16 px (Xie et al.,
+section 5.3; Gu et al., "AVA", CVPR 2018), and has no layer above it.
 """
 
 from __future__ import annotations
@@ -29,7 +32,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from extractors.backbones.base import Backbone
+from extractors.backbones.heads import RoiHead
 from extractors.backbones.inception_blocks import BlockWidths, InceptionBlock, Kind, MaxPool, Style, conv_unit, scaled
+from extractors.backbones.roi_backbone import RoiBackbone
 from extractors.clips.input import ClipInput
 from extractors.errors import ConfigError, ShapeError
 
@@ -49,6 +54,11 @@ BLOCKS = {
 LAYERS = ("stem", "conv_2c", *BLOCKS)
 """The layers that K indexes in figure 2, from the pixels up."""
 
+ROI_LAYERS = tuple(name for name in BLOCKS if name.startswith("mixed_4"))
+"""The blocks with maps of stride 16, where boxes can be pooled."""
+
+ROI_STRIDE_PX = 16
+
 Kinds = tuple[Kind, ...]
 
 
@@ -62,7 +72,31 @@ def top_heavy(k: int, kind: Kind) -> Kinds:
     return tuple("2d" if index < k else kind for index in range(len(LAYERS)))
 
 
-class Inception(Backbone):
+class PositionHead(nn.Module):
+    """Logits of clips: average pooling at every position of a window, and a linear classifier at each.
+
+    Args:
+        window_frames: places of the window in time.
+        window_side: its places in height and width; None for all there are.
+    """
+
+    def __init__(self, channels: int, num_classes: int, *, window_frames: int, window_side: int | None) -> None:
+        super().__init__()
+        self.window_frames, self.window_side = window_frames, window_side
+        self.fc = nn.Conv3d(channels, num_classes, 1)
+
+    def pool(self, maps: Tensor) -> Tensor:
+        """(N, D, T', H', W') -> (N, D, T'', H'', W''): means over windows at stride 1."""
+        height, width = (self.window_side or n for n in maps.shape[3:])
+        return F.avg_pool3d(maps.float(), (self.window_frames, height, width), stride=1)
+
+    def classify(self, pooled: Tensor) -> Tensor:
+        """(N, D, T'', H'', W'') -> (N, K, T'', H'', W'')."""
+        logits: Tensor = self.fc(pooled.to(self.fc.weight.dtype))
+        return logits
+
+
+class Inception(RoiBackbone):
     """Inception-V1 over clips.
 
     Args:
@@ -78,7 +112,11 @@ class Inception(Backbone):
         gating_bias: whether the gate's matrix has a bias (the paper's has).
         crop_px: side of the picture that one window of the head's pooling covers; larger pictures have several windows.
             None pools the whole picture.
-        activation: `softmax`, or `sigmoid` for classes that can be true together (Charades).
+        activation: `softmax`, or `sigmoid` for classes that can be true together (Charades, AVA).
+        head: `windowed` classifies clips, `roi` boxes: mean over time, RoIAlign 7x7, maximum, linear, as `RoiHead`.
+        roi_layer: one of `ROI_LAYERS`, the last layer of a network with head `roi`.
+        roi_aligned: convention of its RoIAlign; see `extractors.ops.roi_align`.
+        roi_dropout: before its classifier, in training.
         bn_eps, bn_momentum: of every batch norm (the weight of the newest batch, as PyTorch counts).
     Raises:
         ConfigError: an argument is not one of the above; the message names it.
@@ -86,6 +124,7 @@ class Inception(Backbone):
 
     num_frames = 64
     stride = 1
+    head: PositionHead | RoiHead
 
     def __init__(
         self,
@@ -102,6 +141,10 @@ class Inception(Backbone):
         gating_bias: bool = True,
         crop_px: int | None = 224,
         activation: Literal["softmax", "sigmoid"] = "softmax",
+        head: Literal["windowed", "roi"] = "windowed",
+        roi_layer: str = "mixed_4e",
+        roi_aligned: bool = False,
+        roi_dropout: float = 0.5,
         bn_eps: float = 1e-3,
         bn_momentum: float = 1e-3,
     ) -> None:
@@ -115,6 +158,9 @@ class Inception(Backbone):
         _expect("temporal_branches", temporal_branches, temporal_branches in (2, 4), "2 or 4")
         _expect("crop_px", crop_px, crop_px is None or crop_px >= 32, "None or at least 32")
         _expect("activation", activation, activation in ("softmax", "sigmoid"), "'softmax' or 'sigmoid'")
+        _expect("head", head, head in ("windowed", "roi"), "'windowed' or 'roi'")
+        _expect("roi_layer", roi_layer, roi_layer in ROI_LAYERS, f"one of {', '.join(ROI_LAYERS)}")
+        _expect("roi_dropout", roi_dropout, 0 <= roi_dropout < 1, "in [0, 1)")
         style = Style(
             padding=padding,
             temporal_branches=temporal_branches,
@@ -125,15 +171,22 @@ class Inception(Backbone):
         )
         self.input_channels, self.num_classes = input_channels, num_classes
         self.padding, self.bn_eps, self.activation = padding, bn_eps, activation
-        self.window_frames = 1 if set(kinds) == {"2d"} else 2
-        self.window_side = None if crop_px is None else crop_px // 32
         kind_of = dict(zip(LAYERS, kinds, strict=True))
         if kind_of["stem"] == "separable" and not separable_stem:
             kind_of["stem"] = "3d"
         self._add_bottom(kind_of, width, stem_temporal_kernel, style)
-        self.embedding_dim = self._add_blocks(kind_of, width, style)
-        self.head = nn.ModuleDict({"fc": nn.Conv3d(self.embedding_dim, num_classes, 1)})
+        self.embedding_dim = self._add_blocks(kind_of, width, style, last=roi_layer if head == "roi" else "mixed_5c")
         self.apply(_initialise)
+        if head == "roi":
+            scale = 1 / ROI_STRIDE_PX
+            self.head = RoiHead([self.embedding_dim], num_classes, roi_dropout, scale=scale, aligned=roi_aligned)
+        else:
+            self.head = PositionHead(
+                self.embedding_dim,
+                num_classes,
+                window_frames=1 if set(kinds) == {"2d"} else 2,
+                window_side=None if crop_px is None else crop_px // 32,
+            )
 
     def _add_bottom(self, kinds: dict[str, Kind], width: int, stem_temporal_kernel: int, style: Style) -> None:
         stem_kernel = (stem_temporal_kernel, 7, 7)
@@ -143,8 +196,8 @@ class Inception(Backbone):
         self.conv_2c = conv_unit(kinds["conv_2c"], width, scaled(192, width / 64), (3, 3, 3), style)
         self.pool_3a = MaxPool((1, 3, 3), (1, 2, 2), style.padding)
 
-    def _add_blocks(self, kinds: dict[str, Kind], width: int, style: Style) -> int:
-        """Adds the Inception blocks and the pools between them; returns the channels of the last one."""
+    def _add_blocks(self, kinds: dict[str, Kind], width: int, style: Style, last: str) -> int:
+        """Adds the Inception blocks up to `last` and the pools between them; returns the channels of that one."""
         channels = scaled(192, width / 64)
         for name, full in BLOCKS.items():
             if name == "mixed_4b":
@@ -154,6 +207,8 @@ class Inception(Backbone):
             widths = full.scaled(width / 64)
             self.add_module(name, InceptionBlock(kinds[name], channels, widths, style))
             channels = widths.out
+            if name == last:
+                break
         return channels
 
     def default_input(self) -> ClipInput:
@@ -162,7 +217,9 @@ class Inception(Backbone):
         return seen if self.input_channels == 3 else replace(seen, mean=(0.0,) * 2, std=(1.0,) * 2, channels="flow")
 
     def forward_features(self, clip: Tensor) -> tuple[Tensor]:
-        """Maps of the last block: (N, C, T', H', W') of a clip (N, C, T, H, W), with sizes about 1/8, 1/32, 1/32.
+        """Maps of the last block: (N, C, T', H', W') of a clip (N, C, T, H, W).
+
+        Sizes are about 1/8, 1/32 and 1/32 of the clip's; with head `roi`, 1/4, 1/16 and 1/16.
 
         Raises:
             ShapeError: the clip has other channels or dimensions, or is smaller than `least_input`.
@@ -174,21 +231,21 @@ class Inception(Backbone):
                 x = layer(x)
         return (x,)
 
-    def pool(self, features: tuple[Tensor, ...]) -> Tensor:
+    def pool_clips(self, features: tuple[Tensor, ...]) -> Tensor:
         """(N, D, T'', H'', W''): means over windows of 2 x side x side places at stride 1, 1 place in time for I2D."""
-        (maps,) = features
-        height, width = (self.window_side or n for n in maps.shape[3:])
-        return F.avg_pool3d(maps.float(), (self.window_frames, height, width), stride=1)
+        assert isinstance(self.head, PositionHead)
+        return self.head.pool(features[0])
 
     def classify(self, pooled: Tensor) -> Tensor:
-        """(N, K, T'', H'', W''): the classifier at every position."""
-        classifier = self.head["fc"]
-        return classifier(pooled.to(next(classifier.parameters()).dtype))
+        """(N, K, ...): logits of pooled features (N, D, ...)."""
+        return self.head.classify(pooled)
 
     @property
     def least_input(self) -> tuple[int, int]:
-        """(frames, pixels of a side) that give the head its first window."""
-        return self._least(3, self.window_frames), self._least(5, self.window_side or 1)
+        """(frames, pixels of a side) that give the head its first window; boxes need no more than one place."""
+        if isinstance(self.head, RoiHead):
+            return 1, 1
+        return self._least(3, self.head.window_frames), self._least(5, self.head.window_side or 1)
 
     def _least(self, halvings: int, places: int) -> int:
         """The least size that leaves `places`. Halvings round up; with symmetric padding, the last rounds down."""

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from extractors.backbones.base import Backbone, ClipOutput
 from extractors.backbones.heads import HEADS, ClipHead, RoiHead, Window, build_head
 from extractors.backbones.nonlocal_block import ATTENTION
 from extractors.backbones.residual import BLOCKS, STAGES, NonLocalSpec
+from extractors.backbones.roi_backbone import RoiBackbone
 from extractors.errors import ConfigError, ShapeError
 
 
@@ -138,11 +138,8 @@ def nonlocal_positions(count: int, depth: int) -> dict[int, tuple[int, ...]]:
     return positions[count]
 
 
-class VideoResNet(Backbone):
-    """A network of the family. With head `roi`, every method that takes a clip takes the boxes in it too.
-
-    Boxes are (R, 5): index of the clip, x1, y1, x2, y2 in pixels of the network's input; they are not clipped.
-    """
+class VideoResNet(RoiBackbone):
+    """A network of the family."""
 
     head: ClipHead | RoiHead
 
@@ -170,44 +167,11 @@ class VideoResNet(Backbone):
                 f"with T of at least {self.shortest_clip()}."
             )
 
-    def pool(self, features: tuple[Tensor, ...]) -> Tensor:
-        """(N, D, T'', H'', W''): the classifier's input at every position.
-
-        Raises:
-            ShapeError: the maps are smaller than the pooling window, or the network classifies boxes.
-        """
-        if isinstance(self.head, RoiHead):
-            raise ShapeError("This network classifies boxes: give boxes_px, or call roi_features.")
+    def pool_clips(self, features: tuple[Tensor, ...]) -> Tensor:
+        """(N, D, T'', H'', W''): the classifier's input at every position."""
+        assert isinstance(self.head, ClipHead)
         return self.head.pool(features)
 
     def classify(self, pooled: Tensor) -> Tensor:
         """(N, K, ...): logits of pooled features (N, D, ...)."""
         return self.head.classify(pooled)
-
-    def roi_features(self, features: tuple[Tensor, ...], boxes_px: Tensor) -> Tensor:
-        """(R, D): the classifier's input for each box, from the maps of `forward_features`.
-
-        Raises:
-            ShapeError: the boxes have another shape, or the network classifies clips.
-        """
-        if isinstance(self.head, RoiHead):
-            return self.head.pool_boxes(features, boxes_px)
-        raise ShapeError("This network classifies clips, not boxes: build it with head='roi'.")
-
-    def run(self, clip: Tensor, boxes_px: Tensor | None = None) -> ClipOutput:
-        """Embedding, logits and probabilities from one pass, per clip or per box."""
-        if boxes_px is None:
-            return super().run(clip)
-        embedding = self.embed(clip, boxes_px)
-        logits = self.classify(embedding)
-        return ClipOutput(embedding, logits, self.activate(logits))
-
-    def embed(self, clip: Tensor, boxes_px: Tensor | None = None) -> Tensor:
-        """(N, D) per clip, mean over positions; (R, D) per box."""
-        if boxes_px is None:
-            return super().embed(clip)
-        return self.roi_features(self.forward_features(clip), boxes_px)
-
-    def forward(self, clip: Tensor, boxes_px: Tensor | None = None) -> Tensor:
-        """(N, K) logits per clip, mean over positions; (R, K) per box."""
-        return super().forward(clip) if boxes_px is None else self.classify(self.embed(clip, boxes_px))

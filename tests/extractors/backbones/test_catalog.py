@@ -59,8 +59,10 @@ def test_unknown_names_and_options_are_answered_with_those_there_are() -> None:
         build_backbone("c2d_r50", alpha=8)
     with pytest.raises(ConfigError, match="no option alpha"):
         build_backbone("s3d", alpha=8)
-    with pytest.raises(ConfigError, match="ava_s3d"):
-        build_backbone("ava_s3d")
+    with pytest.raises(ConfigError, match="no option alpha"):
+        build_backbone("ava_s3d", alpha=8)
+    with pytest.raises(ConfigError, match="'ava_coviar'"):
+        build_backbone("ava_coviar")
 
 
 def test_reading_the_list_does_not_import_torch() -> None:
