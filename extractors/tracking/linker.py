@@ -38,6 +38,7 @@ class LinkConfig:
     The cost of a pair is the weighted mean of 1 - IoU, distance (as a share of how far it may be)
     and 1 - cosine of appearance; without appearance, the mean of the first two. The IoU is taken
     smaller the longer ago the track was seen, so a track just seen wins over one long unseen.
+    `IOU_ONLY` and `AVA_KEYFRAMES` are the rules of other work.
 
     Attributes:
         iou_weight: weight of 1 - IoU.
@@ -45,10 +46,13 @@ class LinkConfig:
         distance_weight: weight of the distance between centres.
         appearance_weight: weight of 1 - cosine.
         max_cost: pairs with appearance and a cost above this are not linked.
+        max_position_cost: pairs without appearance and a cost above this are not linked. At 0.75 boxes that
+            do not overlap must be within a quarter of how far one may have gone.
         max_gap_s: a track not seen for longer than this is over.
         max_speed_heights_per_s: how fast a centre may move, in box heights; a brisk walk is 1.
         slack_heights: how far it may move beyond that: jitter of the boxes.
         max_size_ratio: largest ratio of the square roots of the areas.
+        min_iou: boxes that overlap less than this with where a track was, or is expected, are not linked.
         appearance_half_life_s, velocity_half_life_s: what a track remembers fades by half in this time.
         min_score: detections below it get no track.
     """
@@ -58,30 +62,58 @@ class LinkConfig:
     distance_weight: float = 0.5
     appearance_weight: float = 2.0
     max_cost: float = 0.5
+    max_position_cost: float = 0.75
     max_gap_s: float = 2.5
     max_speed_heights_per_s: float = 1.5
     slack_heights: float = 0.3
     max_size_ratio: float = 2.0
+    min_iou: float = 0.0
     appearance_half_life_s: float = 1.0
-    velocity_half_life_s: float = 0.3
+    velocity_half_life_s: float = 1.0
     min_score: float = 0.0
 
     def __post_init__(self) -> None:
         weights = self.iou_weight, self.distance_weight, self.appearance_weight
         for name in ("iou_weight", "distance_weight", "appearance_weight"):
             self._expect(name, 0 <= getattr(self, name) < math.inf, "0 or more, and finite")
-        self._expect("distance_weight", sum(weights[:2]) > 0, "above 0 where iou_weight is 0")
+        self._expect("appearance_weight", sum(weights) > 0, "above 0 where the other weights are 0")
         self._expect("max_cost", 0 < self.max_cost <= 2, "in (0, 2]")
         for name in ("iou_half_life_s", "max_gap_s", "appearance_half_life_s", "velocity_half_life_s"):
             self._expect(name, getattr(self, name) > 0, "above 0")
         for name in ("max_speed_heights_per_s", "slack_heights"):
             self._expect(name, getattr(self, name) >= 0, "0 or more")
         self._expect("max_size_ratio", self.max_size_ratio >= 1, "1 or more")
+        self._expect("max_position_cost", 0 < self.max_position_cost <= 1, "in (0, 1]")
+        self._expect("min_iou", 0 <= self.min_iou <= 1, "in [0, 1]")
         self._expect("min_score", not math.isnan(self.min_score), "a number")
 
     def _expect(self, name: str, holds: bool, rule: str) -> None:
         if not holds:
             raise ConfigError(f"LinkConfig.{name} is {getattr(self, name)!r}; expected {rule}.")
+
+
+IOU_ONLY = LinkConfig(distance_weight=0.0, appearance_weight=0.0, max_position_cost=1.0, min_iou=0.3)
+"""Overlap alone, with the box expected by constant velocity; for boxes at frame rate.
+
+At least 0.3, as in SORT (Bewley et al., "Simple Online and Realtime Tracking", ICIP 2016), which forgets a
+track at the first frame without it; this bridges gaps as the default does.
+"""
+
+AVA_KEYFRAMES = LinkConfig(
+    iou_weight=0.0,
+    distance_weight=0.0,
+    appearance_weight=1.0,
+    max_gap_s=1.5,
+    max_speed_heights_per_s=math.inf,
+    max_size_ratio=math.inf,
+)
+"""How tracks are made in AVA (Gu et al., CVPR 2018) and, by its citation, in Object Transformers.
+
+Boxes one second apart; those of neighbouring key frames are assigned by the similarity of a person embedding,
+wherever they stand, so whoever is missing in one key frame is a new track in the next. No threshold of that
+similarity and no code are published: give an embedding as appearance, and set `max_cost`, the largest
+1 - cosine, to suit it.
+"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -164,12 +196,14 @@ class Linker:
         Raises:
             OrderError: `at_s` is not later than before.
             ShapeError: the arrays do not fit together, or hold numbers that are not finite.
-            ConfigError: there is a `min_score` and no scores to compare with it.
+            ConfigError: there is a `min_score` and no scores to compare with it, or only appearance has a
+                weight and there is none.
         """
         if not at_s > self._at_s:
             raise OrderError(f"Frame at {at_s} s came after the one at {self._at_s} s; expected a later one.")
         found = self._checked(boxes, classes, appearance)
         counted = self._counted(scores, len(found.boxes))
+        self._expect_something_to_compare(found, at_s)
         if shot_index != self._shot_index:
             self._tracks = []
         self._at_s, self._shot_index = at_s, shot_index
@@ -194,6 +228,13 @@ class Linker:
         if looks is not None and len(looks) and dims - {looks.shape[1]}:
             raise ShapeError(f"Appearance has {looks.shape[1]} dimensions; before, it had {dims.pop()}.")
         return _Found(boxes=boxes * self._stretch, classes=classes, appearance=None if looks is None else _unit(looks))
+
+    def _expect_something_to_compare(self, found: _Found, at_s: float) -> None:
+        if found.appearance is None and len(found.boxes) and not self.config.iou_weight + self.config.distance_weight:
+            raise ConfigError(
+                f"LinkConfig weighs appearance alone, but {len(found.boxes)} boxes at {at_s} s came without; "
+                "give appearance, or set iou_weight or distance_weight above 0."
+            )
 
     def _counted(self, scores: ArrayLike | None, count: int) -> NDArray[np.intp]:
         """Indices of the detections that may have a track."""
@@ -243,11 +284,14 @@ class Linker:
         far = np.minimum(travelled / np.maximum(reach, 1e-9), 1.0)
         position = config.iou_weight * (1 - believed) + config.distance_weight * far
         position_weight = config.iou_weight + config.distance_weight
-        unlikeness = _unlikeness([track.appearance for track in self._tracks], found.appearance)
+        unlikeness = _unlikeness(
+            [track.appearance for track in self._tracks], found.appearance if config.appearance_weight else None
+        )
         both = (position + config.appearance_weight * unlikeness) / (position_weight + config.appearance_weight)
-        # Without appearance the gates alone decide: the worst that passes them costs max_cost.
-        costs = np.where(np.isnan(unlikeness), config.max_cost * position / position_weight, both)
-        return np.where(self._possible(found, reach), costs, np.inf)
+        # Without appearance, in the same scale: what costs max_position_cost there costs max_cost.
+        alone = config.max_cost * position / max(config.max_position_cost * position_weight, 1e-9)
+        costs = np.where(np.isnan(unlikeness), alone, both)
+        return np.where(self._possible(found, reach) & (overlap >= config.min_iou), costs, np.inf)
 
     def _positions(
         self, found: _Found, elapsed_s: NDArray[np.float64]
@@ -274,7 +318,7 @@ class Linker:
         sides = [np.sqrt(box_ops.area(boxes).astype(np.float64)) for boxes in (last, found.boxes)]
         larger, smaller = np.maximum.outer(*sides), np.minimum.outer(*sides)
         near = _distance_in_heights(last, found.boxes) <= reach
-        return same_class & near & (larger <= self.config.max_size_ratio * smaller)
+        return same_class & near & (larger / np.maximum(smaller, 1e-9) <= self.config.max_size_ratio)
 
     def _first_seen(self, track_id: int, found: _Found, i: int) -> _Track:
         return _Track(

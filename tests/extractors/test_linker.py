@@ -18,7 +18,7 @@ from benchmarks import people
 from extractors import ConfigError, OrderError, ShapeError
 from extractors.ops import boxes as box_ops
 from extractors.tracking.appearance import hsv_stripes
-from extractors.tracking.linker import NO_TRACK, LinkConfig, Linker
+from extractors.tracking.linker import AVA_KEYFRAMES, IOU_ONLY, NO_TRACK, LinkConfig, Linker
 
 PERSON, DOG = 0, 1
 RED, BLUE, TEAL = np.eye(3, dtype=np.float32)
@@ -132,8 +132,19 @@ def test_how_far_one_may_have_walked(x, at_s, linked):
 def test_a_wide_frame_makes_steps_sideways_longer():
     for aspect, expected in ((1.0, 0), (2.0, 1)):  # 0.4 x aspect / 0.5 = 0.8 or 1.6 heights in 0.5 s: gate 1.05
         linker = Linker(frame_aspect=aspect)
-        linker.step(0.0, 0, [standing(0.1)], [PERSON])
-        assert linker.step(0.5, 0, [standing(0.5)], [PERSON]).tolist() == [expected]
+        linker.step(0.0, 0, [standing(0.1)], [PERSON], [RED])
+        assert linker.step(0.5, 0, [standing(0.5)], [PERSON], [RED]).tolist() == [expected]
+
+
+@pytest.mark.parametrize(("x", "linked"), [(0.30, True), (0.32, True), (0.33, False), (0.5, False)])
+def test_without_appearance_boxes_that_do_not_overlap_must_be_near(x, linked):
+    """Boxes 0.2 wide, 0.5 high, after 1 s: one may have gone 1.8 heights, so a quarter is 0.225 of the frame."""
+    linker = Linker()
+    linker.step(0.0, 0, [standing(0.1)], [PERSON])
+    assert linker.step(1.0, 0, [standing(x)], [PERSON]).tolist() == [0 if linked else 1]
+    far_too = Linker(LinkConfig(max_position_cost=1.0))
+    far_too.step(0.0, 0, [standing(0.1)], [PERSON])
+    assert far_too.step(1.0, 0, [standing(x)], [PERSON]).tolist() == [0]
 
 
 @pytest.mark.parametrize(("height", "linked"), [(0.25, True), (0.24, False)])
@@ -187,6 +198,48 @@ def test_an_exact_tie_does_not_fall_by_the_order_of_the_boxes(order):
     boxes = np.array([(0.25, 0.25, 0.375, 0.75), (0.5, 0.25, 0.625, 0.75)])
     ids = linker.step(1.0, 0, boxes[order], [PERSON] * 2)
     assert ids[np.argsort(order)].tolist() == [0, 1]
+
+
+def test_every_shot_of_one_frame_has_tracks_of_its_own():
+    linker = Linker()
+    ids = [linker.step(frame / 25, frame, [standing(0.4), standing(0.7)], [PERSON] * 2) for frame in range(4)]
+    assert np.concatenate(ids).tolist() == list(range(8))
+
+
+@pytest.mark.parametrize("config", [LinkConfig(), IOU_ONLY, AVA_KEYFRAMES], ids=["default", "iou", "ava"])
+def test_boxes_at_the_border_and_beyond_are_linked_like_others(config):
+    """Whole at the left edge, cut by the right edge and the floor, and of a detector that looks outside the frame."""
+    boxes = [(0.0, 0.2, 0.2, 0.7), (0.85, 0.6, 1.0, 1.0), (-0.3, -0.4, -0.1, 0.1)]
+    linker = Linker(config)
+    for at_s in (0.0, 0.5, 1.0):
+        assert linker.step(at_s, 0, boxes, [PERSON] * 3, [RED, BLUE, TEAL]).tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize(("x", "linked"), [(0.5, True), (0.60, True), (0.62, False)])
+@pytest.mark.parametrize("looks", [None, [RED]], ids=["alone", "appearance ignored"])
+def test_iou_only_links_from_an_overlap_of_0_3(x, linked, looks):
+    """Boxes 0.2 wide: moved by 0.1 they overlap 1/3, by 0.12 a quarter."""
+    linker = Linker(IOU_ONLY)
+    linker.step(0.0, 0, [standing(0.5)], [PERSON], looks)
+    assert linker.step(0.04, 0, [standing(x)], [PERSON], looks).tolist() == [0 if linked else 1]
+
+
+def test_keyframes_as_in_ava_are_linked_by_looks_wherever_they_are():
+    linker = Linker(AVA_KEYFRAMES)
+    linker.step(0.0, 0, [standing(0.1, height=0.2), standing(0.9, height=0.9)], [PERSON] * 2, [RED, BLUE])
+    swapped = [standing(0.9, height=0.9), standing(0.1, height=0.2)]
+    assert linker.step(1.0, 0, swapped, [PERSON] * 2, [RED, BLUE]).tolist() == [0, 1]
+    assert linker.step(2.0, 0, [standing(0.5)], [PERSON], [TEAL]).tolist() == [2]
+    assert linker.step(3.0, 0, [standing(0.9)], [PERSON], [RED]).tolist() == [3]  # absent in one key frame
+
+
+def test_appearance_alone_needs_appearance():
+    linker = Linker(AVA_KEYFRAMES)
+    linker.step(0.0, 0, [standing(0.5)], [PERSON], [RED])
+    with pytest.raises(ConfigError, match=r"1 boxes at 1\.0 s came without"):
+        linker.step(1.0, 0, [standing(0.5)], [PERSON])
+    assert linker.step(1.0, 0, [], []).shape == (0,)
+    assert linker.step(1.2, 0, [standing(0.5)], [PERSON], [RED]).tolist() == [0]
 
 
 def test_boxes_without_area_are_no_error():
@@ -254,6 +307,8 @@ def test_arrays_that_do_not_fit_are_refused_and_change_nothing(boxes, classes, a
         ("max_cost", 0),
         ("max_gap_s", 0),
         ("max_size_ratio", 0.5),
+        ("min_iou", 1.1),
+        ("max_position_cost", -0.1),
         ("iou_half_life_s", math.nan),
         ("slack_heights", -0.1),
         ("min_score", math.nan),
@@ -264,9 +319,9 @@ def test_settings_are_checked(name, value):
         LinkConfig(**{name: value})
 
 
-def test_position_must_count_for_something():
-    with pytest.raises(ConfigError, match="distance_weight"):
-        LinkConfig(iou_weight=0, distance_weight=0)
+def test_something_must_count():
+    with pytest.raises(ConfigError, match="appearance_weight"):
+        LinkConfig(iou_weight=0, distance_weight=0, appearance_weight=0)
     with pytest.raises(ConfigError, match="frame_aspect"):
         Linker(frame_aspect=0)
 
