@@ -4,6 +4,7 @@
     2  write merged files, sorted by (video, time), row groups of whole videos or of one video
     3  write ``videos/@compacted.parquet`` in one step: from here on the merged files count
     4  delete the row files that 3 replaced, then the data files that no row names any more
+    5  on a local disk, copy the features of merged files to where windows are read from (`vectors`)
 
 A kill before 3 changes nothing that a reader sees; a kill after it leaves files that the next compact
 deletes. A video committed meanwhile keeps its own, newer row.
@@ -15,7 +16,7 @@ from dataclasses import asdict, dataclass, field
 import pyarrow as pa
 from pyarrow import fs as pafs
 
-from pipeline.bank import filesystem, snapshot, staging
+from pipeline.bank import filesystem, snapshot, staging, vectors
 from pipeline.bank.datafile import DataFile, DataFileReader
 from pipeline.bank.errors import BankError
 from pipeline.bank.locks import lock
@@ -38,6 +39,8 @@ class CompactReport:
     files_before: int = 0
     files_after: int = 0
     bytes_after: int = 0
+    copies_bytes: int = 0
+    """Bytes of the copies of features that windows are read from."""
     deleted: int = 0
     kept_unfinished: list[str] = field(default_factory=list)
     """Unreferenced files of videos whose extraction goes on, or was killed and not resumed."""
@@ -77,6 +80,9 @@ def compact_at(
             _refuse_lost(vanished - changed)
             _switch(fs, root, rows, merged, changed)
             report = _clean(fs, root, discard_unfinished)
+        present = snapshot.read_snapshot(fs, root)
+        files = {file.path: file for space in manifest.spaces for _, file in present.entries(FEATURES + space)}
+        report.copies_bytes = vectors.update_copies(fs, root, reader, files.values())
     report.files_before = len(_named(rows))
     return report
 

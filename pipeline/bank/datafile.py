@@ -15,7 +15,6 @@ from pipeline.bank import filesystem
 from pipeline.bank.schema import order_of
 
 _FOOTERS_KEPT = 256
-_ANSWERS_KEPT = 100_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +34,7 @@ class DataFile:
 
 
 class RowGroups:
-    """The footer of a data file as arrays: which videos and times each row group spans."""
+    """The footer of a data file as arrays: which videos, times and rows each row group spans."""
 
     def __init__(self, metadata: pq.FileMetaData, time_column: str) -> None:
         self.metadata = metadata
@@ -48,6 +47,7 @@ class RowGroups:
         self.last_ids = np.array([str(s.max) for s in ids], dtype=object)
         self.first_s = np.array([s.min for s in spans], dtype=float)
         self.last_s = np.array([s.max for s in spans], dtype=float)
+        self.starts = np.cumsum([0, *(group.num_rows for group in groups)])
 
     def holding(self, video_ids: Collection[str], start_s: float, end_s: float) -> list[int]:
         """Row groups that may hold rows of these videos with start_s <= time < end_s."""
@@ -71,7 +71,6 @@ class DataFileReader:
     def __init__(self, fs: pafs.FileSystem, root: str) -> None:
         self._fs, self._root = fs, root
         self._footers: OrderedDict[tuple[str, str], RowGroups] = OrderedDict()
-        self._has_values: dict[tuple[str, str, str, str], bool] = {}
         self._guard = threading.Lock()
 
     def read(
@@ -101,30 +100,40 @@ class DataFileReader:
         table = table.filter(mask)
         return table if columns is None else table.select(list(columns))
 
-    def has_values(self, file: DataFile, video_id: str, column: str) -> bool:
-        """True if any row of the video has a value in a nullable column. Raises FileNotFoundError."""
-        key = (file.path, file.sha256, video_id, column)
-        if key not in self._has_values:
-            if len(self._has_values) > _ANSWERS_KEPT:
-                self._has_values.clear()
-            found = self.read(file, [video_id], [column])
-            self._has_values[key] = found[column].null_count < found.num_rows
-        return self._has_values[key]
+    def row_groups(self, file: DataFile) -> RowGroups:
+        """The footer of a file. Raises FileNotFoundError."""
+        known = self._known(file)
+        if known is not None:
+            return known
+        with self._fs.open_input_file(filesystem.join(self._root, file.path)) as source:
+            return self._row_groups(file, source, order_of(file.table)[0])
+
+    def read_groups(self, file: DataFile, groups: Sequence[int], columns: Sequence[str]) -> pa.Table:
+        """Some columns of whole row groups, of all videos in them. Raises FileNotFoundError."""
+        with self._fs.open_input_file(filesystem.join(self._root, file.path)) as source:
+            footer = self._row_groups(file, source, order_of(file.table)[0])
+            remote = not filesystem.is_local(self._fs)
+            parquet = pq.ParquetFile(source, metadata=footer.metadata, pre_buffer=remote)
+            return parquet.read_row_groups(list(groups), columns=list(columns), use_threads=False)
 
     def total_rows(self, file: DataFile) -> int:
         """Rows in the whole file, of all videos. Raises FileNotFoundError."""
-        with self._fs.open_input_file(filesystem.join(self._root, file.path)) as source:
-            return self._row_groups(file, source, order_of(file.table)[0]).metadata.num_rows
+        return self.row_groups(file).metadata.num_rows
 
-    def _row_groups(self, file: DataFile, source: pa.NativeFile, time_column: str) -> RowGroups:
+    def _known(self, file: DataFile) -> RowGroups | None:
         key = (file.path, file.sha256)
         with self._guard:
             if key in self._footers:
                 self._footers.move_to_end(key)
-                return self._footers[key]
+            return self._footers.get(key)
+
+    def _row_groups(self, file: DataFile, source: pa.NativeFile, time_column: str) -> RowGroups:
+        known = self._known(file)
+        if known is not None:
+            return known
         groups = RowGroups(pq.read_metadata(source), time_column)
         with self._guard:
-            self._footers[key] = groups
+            self._footers[(file.path, file.sha256)] = groups
             while len(self._footers) > _FOOTERS_KEPT:
                 self._footers.popitem(last=False)
         return groups

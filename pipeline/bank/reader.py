@@ -25,9 +25,11 @@ from pipeline.bank import filesystem
 from pipeline.bank.datafile import DataFile, DataFileReader
 from pipeline.bank.errors import BankError, UnknownNameError
 from pipeline.bank.manifest import read_manifest
-from pipeline.bank.rows import vectors_of
+from pipeline.bank.offsets import RowIndex, VideoRows, detections_of
 from pipeline.bank.schema import FEATURES, TABLES, order_of, schema_of
 from pipeline.bank.snapshot import Snapshot, read_snapshot
+from pipeline.bank.vectors import VectorReader, to_float32
+from pipeline.bank.windows import Moment, Window
 
 _MISSES_OF_A_FILE = 3
 _MISSES = 10_000
@@ -46,48 +48,6 @@ class SpaceInfo:
     provenance: Mapping[str, Any]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Window:
-    """The N items of a space in a span of one video, by time, then detection id.
-
-    `features` (N, D) float32; `times_s` (N,) float64, seconds; `boxes` (N, 4) float32, x0 y0 x1 y1 in
-    [0, 1], NaN where an item has no detection; `detection_ids` and `track_ids` (N,) int64, -1 where an
-    item has none. `boxes` and `detection_ids` are None if no item of the video in this space has a
-    detection, `track_ids` if none has a track.
-    """
-
-    space: str
-    video_id: str
-    features: np.ndarray
-    times_s: np.ndarray
-    boxes: np.ndarray | None
-    detection_ids: np.ndarray | None
-    track_ids: np.ndarray | None
-
-    def __post_init__(self) -> None:
-        count = len(self.times_s)
-        per_item = (self.features, self.boxes, self.detection_ids, self.track_ids)
-        lengths = [None if array is None else len(array) for array in per_item]
-        if any(length not in (None, count) for length in lengths):
-            raise ValueError(f"Window of {count} times: got lengths {lengths}, expected {count} or None.")
-
-    @property
-    def times(self) -> np.ndarray:
-        """`times_s`."""
-        return self.times_s
-
-    def to_json(self) -> dict[str, Any]:
-        """The window as `longform window --json` prints it."""
-        return {
-            "space": self.space,
-            "video_id": self.video_id,
-            "times_s": self.times_s.tolist(),
-            "boxes": None if self.boxes is None else [None if box[0] != box[0] else box for box in self.boxes.tolist()],
-            "track_ids": None if self.track_ids is None else _none_if_negative(self.track_ids),
-            "features": self.features.tolist(),
-        }
-
-
 class FeatureBank:
     """A bank open for reading. Safe for threads; pickles as its place, and opens again where unpickled."""
 
@@ -95,6 +55,8 @@ class FeatureBank:
         self.fs, self.root = fs, root
         self._uri = uri if uri is not None else root
         self._reader = DataFileReader(fs, root)
+        self._index = RowIndex(self._reader)
+        self._vectors = VectorReader(fs, root, self._reader)
         self.refresh()
 
     @classmethod
@@ -115,6 +77,11 @@ class FeatureBank:
             name: SpaceInfo(int(entry["dim"]), rows.get(FEATURES + name, 0), entry.get("provenance", {}))
             for name, entry in manifest.spaces.items()
         }
+
+    @property
+    def uri(self) -> str:
+        """Where the bank is, as `open` takes it."""
+        return self._uri
 
     @property
     def spaces(self) -> Mapping[str, SpaceInfo]:
@@ -154,60 +121,86 @@ class FeatureBank:
         Raises UnknownNameError for an unknown space or video, BankError for a video that failed and for
         times that are not finite or negative spans.
         """
-        if not (math.isfinite(at_s) and 0 <= before_s < math.inf and 0 <= after_s < math.inf):
-            raise BankError(
-                f"No window of {video_id!r}: got at_s {at_s}, before_s {before_s}, after_s {after_s}, "
-                "expected finite seconds and spans not below 0."
-            )
-        dim = self._space(space).dim
-        return self._retrying(lambda: self._window(space, dim, video_id, at_s - before_s, at_s + after_s))
+        return self.windows(space, [(video_id, at_s)], before_s, after_s)[0]
 
-    def _window(self, space: str, dim: int, video_id: str, start_s: float, end_s: float) -> Window:
-        snapshot, table = self._snapshot, FEATURES + space
+    def windows(
+        self, space: str, moments: Sequence[Moment], before_s: float = 0.0, after_s: float = 0.0
+    ) -> list[Window]:
+        """The window of each moment (video, at_s), in their order, all of one state of the bank.
+
+        Reads video by video, so that neighbours share what has to be decoded. Raises as `window`.
+        """
+        for video_id, at_s in moments:
+            _check_span(video_id, at_s, before_s, after_s)
+        dim = self._space(space).dim
+        order = sorted(range(len(moments)), key=moments.__getitem__)
+
+        def read() -> list[Window]:
+            snapshot = self._snapshot
+            found = {
+                i: self._window(snapshot, space, dim, moments[i][0], moments[i][1] - before_s, moments[i][1] + after_s)
+                for i in order
+            }
+            return [found[i] for i in range(len(moments))]
+
+        return self._retrying(read)
+
+    def _window(self, snapshot: Snapshot, space: str, dim: int, video_id: str, start_s: float, end_s: float) -> Window:
         _check_known("video", video_id, snapshot.index)
         files = snapshot.files(video_id)
-        mine = [file for file in files if file.table == table]
+        mine = [file for file in files if file.table == FEATURES + space]
         if not mine:
             _refuse_failed(snapshot.row(video_id))
-        parts = [self._reader.read(file, [video_id], None, start_s, end_s) for file in mine]
-        found = pa.concat_tables([*parts, schema_of(table, dim).empty_table()])
-        found = found.take(_order(found, order_of(table)))
-        detections, tracks = _ids(found["detection_id"]), _ids(found["track_id"])
-        has_detections = any(self._reader.has_values(file, video_id, "detection_id") for file in mine)
-        has_tracks = any(self._reader.has_values(file, video_id, "track_id") for file in mine)
-        times_s = found["at_s"].to_numpy()
+        parts = [self._index.rows(file, video_id) for file in mine]
+        spans = [part.between(start_s, end_s) for part in parts]
+
+        def column(name: str, kind: type) -> np.ndarray:
+            found = [part.columns[name][span] for part, span in zip(parts, spans, strict=True)]
+            return np.concatenate([*found, np.zeros(0, kind)])
+
+        times_s, detections = column("at_s", np.float64), column("detection_id", np.int64)
+        halves = self._halves(mine, parts, spans, dim)
+        order = np.lexsort((detections.view(np.uint64), times_s))  # -1, no detection, comes last
+        has_detections = any(part.has_detections for part in parts)
         boxed = [file for file in files if file.table == "detections"]
+        boxes, scores = self._boxes(boxed, video_id, detections[order], times_s) if has_detections else (None, None)
         return Window(
             space=space,
             video_id=video_id,
-            features=vectors_of(found["feature"]).astype(np.float32),
-            times_s=times_s,
-            boxes=self._boxes(boxed, video_id, detections, times_s) if has_detections else None,
-            detection_ids=detections if has_detections else None,
-            track_ids=tracks if has_tracks else None,
+            start_s=start_s,
+            end_s=end_s,
+            features=to_float32(halves if (np.diff(order) == 1).all() else halves[order]),
+            times_s=times_s[order],
+            boxes=boxes,
+            scores=scores,
+            detection_ids=detections[order] if has_detections else None,
+            track_ids=column("track_id", np.int64)[order] if any(part.has_tracks for part in parts) else None,
         )
 
-    def _boxes(self, files: Sequence[DataFile], video_id: str, ids: np.ndarray, times_s: np.ndarray) -> np.ndarray:
-        """Boxes of detections by id; NaN for id -1."""
-        wanted = ids >= 0
-        boxes = np.full((len(ids), 4), np.nan, np.float32)
-        if not wanted.any():
-            return boxes
-        near = (times_s.min(), np.nextafter(times_s.max(), np.inf))
+    def _halves(
+        self, files: Sequence[DataFile], parts: Sequence[VideoRows], spans: Sequence[slice], dim: int
+    ) -> np.ndarray:
+        """Features (N, D) float16 of a span of rows of each file; a view where one file has them all."""
+        found = [
+            self._vectors.read(file, part.first_row + span.start, part.first_row + span.stop)
+            for file, part, span in zip(files, parts, spans, strict=True)
+            if span.start < span.stop
+        ]
+        return found[0] if len(found) == 1 else np.concatenate([*found, np.zeros((0, dim), np.float16)])
+
+    def _boxes(
+        self, files: Sequence[DataFile], video_id: str, ids: np.ndarray, times_s: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Boxes and scores of detections by id; NaN for id -1."""
+        parts = [self._index.rows(file, video_id) for file in files] if (ids >= 0).any() else []
+        near = (times_s.min(), np.nextafter(times_s.max(), np.inf)) if len(times_s) else (0.0, 0.0)
         for span in (near, (-np.inf, np.inf)):  # a detection may lie at another time than its feature
-            found = [self._reader.read(file, [video_id], ["detection_id", "box"], *span) for file in files]
-            box_of = {
-                detection: box
-                for part in found
-                for detection, box in zip(part["detection_id"].to_pylist(), vectors_of(part["box"]), strict=True)
-            }
-            unknown = [i for i in ids[wanted].tolist() if i not in box_of]
-            if not unknown:
-                boxes[wanted] = [box_of[i] for i in ids[wanted].tolist()]
-                return boxes
+            found = detections_of(parts, ids, *span)
+            if found is not None:
+                return found
         raise BankError(
-            f"No boxes for video {video_id!r}: got detection ids {unknown[:5]} that table detections does "
-            "not hold, expected all. Run `longform verify`."
+            f"No boxes for video {video_id!r}: got detection ids among {ids[:5].tolist()} that table detections "
+            "does not hold, expected all. Run `longform verify`."
         )
 
     def _rows(self, table: str, schema: pa.Schema, video_id: str | None, columns: Sequence[str] | None) -> pa.Table:
@@ -296,6 +289,14 @@ def _by_files(snapshot: Snapshot, table: str, pending: Collection[str] | None) -
     return list(groups.values())
 
 
+def _check_span(video_id: str, at_s: float, before_s: float, after_s: float) -> None:
+    if not (math.isfinite(at_s) and 0 <= before_s < math.inf and 0 <= after_s < math.inf):
+        raise BankError(
+            f"No window of {video_id!r}: got at_s {at_s}, before_s {before_s}, after_s {after_s}, "
+            "expected finite seconds and spans not below 0."
+        )
+
+
 def _refuse_failed(row: Mapping[str, Any]) -> None:
     if row["status"] != "ok":
         raise BankError(
@@ -323,14 +324,6 @@ def _order(table: pa.Table, columns: Sequence[str]) -> np.ndarray:
         else:
             keys.append(column.to_numpy())
     return np.lexsort(keys[::-1])
-
-
-def _ids(column: pa.ChunkedArray) -> np.ndarray:
-    return column.fill_null(-1).to_numpy()
-
-
-def _none_if_negative(ids: np.ndarray) -> list[int | None]:
-    return [None if value < 0 else value for value in ids.tolist()]
 
 
 def _check_known(kind: str, name: str, known: Collection[str]) -> None:

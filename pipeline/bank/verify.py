@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import fs as pafs
 
-from pipeline.bank import filesystem, snapshot, staging
+from pipeline.bank import filesystem, snapshot, staging, vectors
 from pipeline.bank.checks import check_rows, check_video
 from pipeline.bank.datafile import DataFile, DataFileReader
 from pipeline.bank.errors import BankError
@@ -188,6 +188,9 @@ class _Check:
                 column = parquet.read_row_group(i, columns=["feature"], use_threads=False)["feature"]
                 if column.null_count or not np.isfinite(vectors_of(column)).all():
                     return "bad_feature", "got NaN, infinity or null in a feature, expected finite values"
+        if vectors.copy_differs(self.fs, self.root, self.reader, file):
+            text = "got a copy in _vectors with other features, expected those of the file. Delete the copy"
+            return "wrong_copy", text
         return None
 
     def _check_rows(self, video_ids: Sequence[str]) -> None:

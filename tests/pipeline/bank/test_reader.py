@@ -2,8 +2,11 @@
 
 import pickle
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -46,7 +49,7 @@ def videos(draw: Any) -> list[Video]:
             box = np.array([0, 0, 0.5, (ids[k] + 1) / 16], np.float32)
             people.append(feature(name, at_s + lag_s, np.arange(3) * k, ids[k], tracks[k]))
             detections.append(
-                {"video_id": name, "at_s": at_s, "frame": k, "detection_id": ids[k], "box": box, "score": 1.0,
+                {"video_id": name, "at_s": at_s, "frame": k, "detection_id": ids[k], "box": box, "score": ids[k] / 8,
                  "class_id": 1, "label": "person", "track_id": tracks[k]}
             )  # fmt: skip
         rows = {"features/" + CLIPS: clips, "features/" + PEOPLE: people, "detections": detections}
@@ -59,12 +62,14 @@ def brute_force(content: Video, space: str, at_s: float, before_s: float, after_
     inside = [row for row in rows if at_s - before_s <= row["at_s"] < at_s + after_s]
     inside.sort(key=lambda row: (row["at_s"], row["detection_id"] or 0))
     boxes = {row["detection_id"]: row["box"].tolist() for row in content.rows["detections"]}
+    scores = {row["detection_id"]: row["score"] for row in content.rows["detections"]}
     has_boxes = any(row["detection_id"] is not None for row in rows)
     has_tracks = any(row["track_id"] is not None for row in rows)
     return {
         "times_s": [row["at_s"] for row in inside],
         "features": [row["feature"].tolist() for row in inside],
         "boxes": [boxes[row["detection_id"]] for row in inside] if has_boxes else None,
+        "scores": [scores[row["detection_id"]] for row in inside] if has_boxes else None,
         "track_ids": [row["track_id"] for row in inside] if has_tracks else None,
     }
 
@@ -74,25 +79,51 @@ def same_but_for_ties(got: dict[str, Any], expected: dict[str, Any]) -> bool:
     return all(got[key] == value for key, value in expected.items())
 
 
-@settings(max_examples=20, deadline=None)
-@given(content=videos(), asks=st.lists(st.tuples(QUARTERS, QUARTERS, QUARTERS), min_size=3, max_size=8))
+@contextmanager
+def small_row_groups(rows: int, block_rows: int) -> Iterator[None]:
+    """Row groups and blocks of the offset index so small that videos span several, or share one."""
+    with (
+        mock.patch("pipeline.bank.writer.default_row_group_rows", return_value=rows),
+        mock.patch("pipeline.bank.merging.default_row_group_rows", return_value=rows),
+        mock.patch("pipeline.bank.offsets._BLOCK_ROWS", block_rows),
+    ):
+        yield
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    content=videos(),
+    asks=st.lists(st.tuples(QUARTERS, QUARTERS, QUARTERS), min_size=3, max_size=8),
+    group_rows=st.sampled_from([1, 3, 1000]),
+    block_rows=st.sampled_from([1, 5, 1000]),
+)
 def test_windows_equal_brute_force_before_and_after_compact(
-    content: list[Video], asks: list[tuple[float, float, float]]
+    content: list[Video], asks: list[tuple[float, float, float]], group_rows: int, block_rows: int
 ) -> None:
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, small_row_groups(group_rows, block_rows):
         writer = new_bank(folder)
         for one in content:
             put(writer, one)
         old = FeatureBank.open(folder)
         for step in ("before", "after"):
             for bank in (FeatureBank.open(folder), old):
-                for one in content:
-                    for space in (CLIPS, PEOPLE):
-                        for ask in asks:
-                            window = bank.window(space, one.video_id, *ask)
-                            assert same_but_for_ties(window.to_json(), brute_force(one, space, *ask)), step
-                            assert window.features.dtype == np.float32
+                for space in (CLIPS, PEOPLE):
+                    for ask in asks:
+                        check_windows(bank, content, space, ask, step)
             compact(folder)
+
+
+def check_windows(
+    bank: FeatureBank, content: list[Video], space: str, ask: tuple[float, float, float], step: str
+) -> None:
+    at_s, before_s, after_s = ask
+    batch = bank.windows(space, [(one.video_id, at_s) for one in content], before_s, after_s)
+    for one, of_batch in zip(content, batch, strict=True):
+        window = bank.window(space, one.video_id, *ask)
+        assert same_but_for_ties(window.to_json(), brute_force(one, space, *ask)), step
+        assert of_batch.to_json() == window.to_json()
+        assert (window.start_s, window.end_s) == (at_s - before_s, at_s + after_s)
+        assert window.features.dtype == np.float32
 
 
 def test_shapes_of_an_empty_window(tmp_path: Path) -> None:
@@ -204,6 +235,26 @@ def test_a_reader_follows_replaced_and_compacted_files(tmp_path: Path) -> None:
     put(writer, video("c"))
     bank.refresh()
     assert "c" in bank.videos()["video_id"].to_pylist()
+
+
+def test_windows_come_in_the_order_asked_for_and_of_one_state(tmp_path: Path) -> None:
+    writer = new_bank(tmp_path)
+    for name in ("a", "b"):
+        put(writer, video(name, seed=1), "a" * 16)
+    bank = FeatureBank.open(tmp_path)
+    moments = [("b", 3.0), ("a", 4.0), ("b", 1.0), ("b", 3.0)]
+    found = bank.windows(CLIPS, moments, before_s=2.0)
+    assert [(w.video_id, w.end_s) for w in found] == moments
+    assert bank.windows(CLIPS, []) == []
+    for name in ("a", "b"):
+        put(writer, video(name, seed=2), "b" * 16)
+    late = FeatureBank.open(tmp_path)
+    for name in ("a", "b"):
+        put(writer, video(name, seed=3), "c" * 16)
+    present = FeatureBank.open(tmp_path).windows(CLIPS, moments, before_s=2.0)
+    assert [w.to_json() for w in late.windows(CLIPS, moments, before_s=2.0)] == [w.to_json() for w in present]
+    with pytest.raises(UnknownNameError, match="No video 'c'"):
+        bank.windows(CLIPS, [("a", 1.0), ("c", 1.0)])
 
 
 def test_a_lost_file_is_an_error_that_names_verify(tmp_path: Path) -> None:

@@ -125,7 +125,8 @@ def rewrite(root: Path, table: str, edit: Any) -> None:
 def with_infinity(table: pa.Table) -> pa.Table:
     values = np.full(table.num_rows * 4, np.inf, np.float16)
     kind = table.schema.field("feature").type
-    return table.set_column(6, table.schema.field("feature"), pa.FixedSizeListArray.from_arrays(values, type=kind))
+    place = table.schema.get_field_index("feature")
+    return table.set_column(place, table.schema.field("feature"), pa.FixedSizeListArray.from_arrays(values, type=kind))
 
 
 @pytest.mark.parametrize(
