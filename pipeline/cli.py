@@ -157,6 +157,60 @@ def _parity(parser: argparse.ArgumentParser) -> None:
     _json(parser)
 
 
+def _report(parser: argparse.ArgumentParser) -> None:
+    _bank(parser)
+    parser.add_argument("-o", "--output", required=True, metavar="PAGE", help="HTML file to write")
+    parser.add_argument("--video", metavar="V", help="video_id: a page of this video only")
+    parser.add_argument("--space", metavar="S", help="feature space to map (default: all)")
+    parser.add_argument("--max-videos", type=_at_least_one, default=100, metavar="N", help="videos with a time line; "
+                        "the others are in the list only (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--pictures", type=_not_negative, default=1200, metavar="N", help="most pictures on the page, "
+                        "0 for none (default: %(default)s)")  # fmt: skip
+    _json(parser)
+
+
+def _sql(parser: argparse.ArgumentParser) -> None:
+    _bank(parser)
+    parser.add_argument("query", metavar="SELECT", help="a query over the tables videos, shots, detections, tracks and "
+                        'the spaces, such as "clip.hoghof" in double quotes')  # fmt: skip
+    parser.add_argument("--format", choices=("table", "csv", "json", "parquet"), help="form of the answer (default: by "
+                        "the name of FILE, else a table)")  # fmt: skip
+    parser.add_argument("-o", "--output", metavar="FILE", help="write the answer there")
+    parser.add_argument("--allow-files", action="store_true", help="let the query read files outside the bank")
+    _json(parser)
+
+
+def _index(parser: argparse.ArgumentParser) -> None:
+    _bank(parser)
+    parser.add_argument("--space", required=True, metavar="S", help="feature space")
+    parser.add_argument("--type", metavar="T", help="hnsw, flat, ivf, pq or a FAISS factory string (default: hnsw, or "
+                        "that of the index there is)")  # fmt: skip
+    parser.add_argument("--metric", choices=("cosine", "l2"), help="default: cosine, or that of the index there is")
+    parser.add_argument("--rebuild", action="store_true", help="make it anew instead of adding what is new")
+    _json(parser)
+
+
+def _search(parser: argparse.ArgumentParser) -> None:
+    _bank(parser)
+    parser.add_argument("--space", required=True, metavar="S", help="feature space")
+    parser.add_argument("--video", metavar="V", help="video_id of the query")
+    parser.add_argument("--at", type=float, metavar="T", help="moment of that video, in seconds")
+    parser.add_argument("--track", type=int, metavar="ID", help="track of that video")
+    parser.add_argument("--vector", metavar="FILE", help="query from an .npy file, (dim,) or (n, dim)")
+    parser.add_argument("-k", type=_at_least_one, default=10, metavar="K", help="answers (default: %(default)s)")
+    parser.add_argument("--in", dest="within", action="append", default=[], metavar="VIDEO", help="only in this video; "
+                        "may be repeated")  # fmt: skip
+    parser.add_argument("--from", dest="start", type=float, default=float("-inf"), metavar="S", help="not before S")
+    parser.add_argument("--to", dest="end", type=float, default=float("inf"), metavar="S", help="before S")
+    parser.add_argument("--label", action="append", default=[], metavar="NAME", help="only detections of this class; "
+                        "may be repeated")  # fmt: skip
+    parser.add_argument("--min-score", type=float, default=float("-inf"), metavar="X", help="least detection score")
+    parser.add_argument("--exclude-near", type=float, metavar="S", help="leave out S seconds around the query's moment")
+    parser.add_argument("--exact", action="store_true", help="compare every row, without an index")
+    parser.add_argument("--stale", choices=("ok",), help="answer from an index that does not know all of the bank")
+    _json(parser)
+
+
 COMMANDS: dict[str, tuple[str, str, Configure]] = {
     "probe": (
         "facts of video files: what the header says, what was measured",
@@ -178,6 +232,10 @@ COMMANDS: dict[str, tuple[str, str, Configure]] = {
         "longform.parity:parity",
         _parity,
     ),
+    "index": ("make a feature space quick to search", "longform.search_command:index", _index),
+    "search": ("the moments most like a moment, a track or a vector", "longform.search_command:search", _search),
+    "sql": ("ask the tables of a bank with SQL", "longform.sql_command:sql", _sql),
+    "report": ("one HTML page of a bank or a video, to look at", "longform.report.command:report", _report),
     "weights": ("list, download and check the weights of networks", "longform.weights:weights", _weights),
     "window": ("features of one video around a time", "pipeline.commands:window", _window),
 }
@@ -187,6 +245,13 @@ def _at_least_one(text: str) -> int:
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"must be at least 1: got {value}")
+    return value
+
+
+def _not_negative(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"must not be negative: got {value}")
     return value
 
 

@@ -209,9 +209,7 @@ def test_presets_with_several_networks_name_what_is_missing(tmp_path: Path, monk
     monkeypatch.setenv("LONGFORM_WEIGHTS", str(tmp_path))
     with pytest.raises(WeightsError, match="longform weights fetch"):
         build_config("ava")
-    with pytest.raises(
-        ConfigError, match="Say which one: --weights people=x, "
-    ):
+    with pytest.raises(ConfigError, match="Say which one: --weights people=x, "):
         build_config("lvu", networks=NetworkOptions(weights=("x",)))
     own = {"people": "a", "actions": "b"}
     assert NetworkOptions(weights=("untrained",)).weights_of(own) == {"people": "untrained", "actions": "untrained"}

@@ -1,0 +1,1 @@
+"""`longform report`: one HTML page of a feature bank, readable without a server or a network."""
