@@ -297,7 +297,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_USAGE
 
 
-VALUES_THAT_MAY_START_WITH_A_DASH = ("--video", "--at")
+VALUES_THAT_MAY_START_WITH_A_DASH = ("--video", "--at", "--in")
 
 
 def _joined(words: list[str]) -> list[str]:

@@ -119,11 +119,15 @@ def _opencv(picture: NDArray[np.uint8], sizes: _Sizes, normalise: Normalise) -> 
 
 
 def _torch(picture: NDArray[np.uint8], sizes: _Sizes, normalise: Normalise) -> tuple[Tensor, tuple[float, float]]:
-    """Normalised, then scaled in float with torch; the factor is float32, and sizes are rounded down (torchvision)."""
+    """Normalised, then scaled in float with torch, sizes rounded down (torchvision).
+
+    The factor is in float32, and the side's inverse is rounded first, as torch divides a number by a tensor:
+    otherwise the short side of 480 pixels became 799 in place of 800.
+    """
     height, width = picture.shape[:2]
-    scale = min(np.float32(sizes.short) / np.float32(min(height, width)),
-                np.float32(sizes.longest) / np.float32(max(height, width)))  # fmt: skip
-    new_hw = max(int(height * float(scale)), 1), max(int(width * float(scale)), 1)
+    sides = torch.tensor([min(height, width), max(height, width)], dtype=torch.float32)
+    scale = (sides.reciprocal() * torch.tensor([sizes.short, sizes.longest])).min().item()
+    new_hw = max(int(height * scale), 1), max(int(width * scale), 1)
     floats = normalise(_channels_first(picture))
     resized = F.interpolate(floats[None], size=new_hw, mode="bilinear", align_corners=False)[0]
     return resized, (new_hw[1] / width, new_hw[0] / height)

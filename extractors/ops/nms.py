@@ -93,8 +93,13 @@ def _settled(boxes: Tensor, limit: float) -> Tensor:
 
 def _overlaps(boxes: Tensor, others: Tensor, limit: float) -> Tensor:
     """(N, M): whether the pair's intersection over union is above the limit; never for an empty union."""
-    wh = torch.minimum(boxes[:, None, 2:], others[None, :, 2:]) - torch.maximum(boxes[:, None, :2], others[None, :, :2])
-    shared = wh.clamp_(min=0).prod(2)
+    sides = [
+        torch.minimum(boxes[:, None, axis + 2], others[None, :, axis + 2])
+        .sub_(torch.maximum(boxes[:, None, axis], others[None, :, axis]))
+        .clamp_(min=0)
+        for axis in (0, 1)
+    ]
+    shared = sides[0].mul_(sides[1])
     return shared / (_area(boxes)[:, None] + _area(others)[None, :] - shared) > limit
 
 
