@@ -2,9 +2,8 @@
 
     python -m benchmarks.detection --json benchmarks/results/detection.json
 
-Weights are untrained: the cost of the networks does not depend on them, and the box head always gets all its
-proposals. The operators are measured on the sizes of Faster R-CNN (1000 boxes on P2, 5 x 1000 boxes to suppress),
-beside torchvision's where that is installed.
+Weights are untrained: a trained network may give the box head more proposals. The operators are measured on the
+sizes of Faster R-CNN (1000 boxes on P2, 5 x 1000 boxes to suppress), beside torchvision's where that is installed.
 """
 
 import argparse
