@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Protocol
 
@@ -47,16 +48,7 @@ class FlowFrames:
     """TV-L1 flow from each frame to the next of its clip; the last one is repeated. Each pair is computed once."""
 
     def __init__(self, spec: ClipInput) -> None:
-        self._bytes = ClipInput(
-            num_frames=spec.num_frames,
-            stride=spec.stride,
-            short_side_px=spec.short_side_px,
-            square=spec.square,
-            crop_px=spec.crop_px,
-            crop=spec.crop,
-            mean=(0.0,) * 3,
-            std=(1 / 255,) * 3,
-        )
+        self._bytes = replace(spec, channels="rgb", mean=(0.0,) * 3, std=(1 / 255,) * 3)
         self._flows: dict[tuple[int, int], tuple[Tensor, Tensor, Tensor]] = {}
 
     def prepare(self, picture: Picture) -> Tensor:

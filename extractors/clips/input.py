@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 
 @dataclass(frozen=True, kw_only=True)
 class ClipInput:
@@ -39,7 +37,3 @@ class ClipInput:
     def clip_s(self) -> float:
         """Seconds that a clip spans, from its first frame to one stride past its last."""
         return self.num_frames * self.stride / self.fps
-
-    def offsets_s(self) -> np.ndarray:
-        """(num_frames,) float64: seconds from the start of the clip at which its frames are shown."""
-        return np.arange(self.num_frames) * self.stride / self.fps

@@ -34,7 +34,7 @@ from pipeline.features.box_rows import (
     detection_rows,
     feature_rows,
 )
-from pipeline.features.clip_grid import Clip, ClipGrid
+from pipeline.features.clip_grid import Clip, ClipConsumer, ClipGrid
 from pipeline.features.networks import centred_offsets, feature_card, loaded
 from pipeline.stages import Row, Stage
 from pipeline.video.frames import Frame
@@ -160,8 +160,8 @@ class _Sample:
     whole: np.ndarray | None
 
 
-class _Looking:
-    """`FrameConsumer`: detections of the frame at each moment, and what is done in the clip around it."""
+class _Looking(ClipConsumer[_Sample]):
+    """Detections of the frame at each moment, and what is done in the clip around it."""
 
     def __init__(self, stage: BoxStage, measured: MeasuredFacts, segment: Segment) -> None:
         self._stage, self._config = stage, stage.config
@@ -170,33 +170,14 @@ class _Looking:
         offsets = self._actions.offsets if self._actions else [Fraction(0)]
         self._key = len(offsets) // 2
         self._hop = 1 / Fraction(stage.config.rate_hz).limit_denominator(1000)
-        self._grid: ClipGrid[_Sample] = ClipGrid(measured, segment, self._hop, offsets)
-        self._shown: Frame | None = None
+        super().__init__(ClipGrid(measured, segment, self._hop, offsets))
 
-    def feed(self, frame: Frame) -> Iterator[tuple[str, Row]]:
-        if self._shown is None:
-            self._grid.skip_to(frame.pts)
-        else:
-            yield from self._show(self._shown, frame.pts)
-        self._shown = frame
-
-    def wants_more(self) -> bool:
-        return self._grid.wants_more
-
-    def finish(self) -> Iterator[tuple[str, Row]]:
-        if self._shown is not None and self._grid.wants_more:
-            yield from self._show(self._shown, None)
-
-    def _show(self, frame: Frame, until_pts: int | None) -> Iterator[tuple[str, Row]]:
-        for clip in self._grid.show(frame.pts, until_pts, lambda: self._sample(frame, until_pts)):
-            yield from self._look(clip)
-
-    def _sample(self, frame: Frame, until_pts: int | None) -> _Sample:
+    def prepare(self, frame: Frame, until_pts: int | None) -> _Sample:
         picture = frame.picture(PictureSpec())
         prepared = self._actions.frames.prepare(picture) if self._actions else None
-        return _Sample(frame.index, prepared, picture if self._grid.is_moment(frame.pts, until_pts) else None)
+        return _Sample(frame.index, prepared, picture if self.grid.is_moment(frame.pts, until_pts) else None)
 
-    def _look(self, clip: Clip[_Sample]) -> Iterator[tuple[str, Row]]:
+    def rows(self, clip: Clip[_Sample]) -> Iterator[tuple[str, Row]]:
         sample = clip.pictures[self._key]
         assert sample.whole is not None
         found = self._chosen(self._detector.detect(sample.whole))

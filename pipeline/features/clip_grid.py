@@ -12,12 +12,15 @@ comes, so a segment is read one frame past its end.
 """
 
 import math
+from abc import ABC, abstractmethod
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Generic, TypeVar
 
+from pipeline.stages import Row
+from pipeline.video.frames import Frame
 from pipeline.video.probe import MeasuredFacts
 from pipeline.video.segments import Segment
 
@@ -107,6 +110,40 @@ class ClipGrid(Generic[Picture]):
     def _targets(self, index: int) -> list[int]:
         moment = self._origin + index * self._hop
         return [math.floor(moment + offset) for offset in self._offsets]
+
+
+class ClipConsumer(ABC, Generic[Picture]):
+    """`FrameConsumer` over the clips of a grid: what a stage must add is how a frame is prepared, and a clip's rows."""
+
+    def __init__(self, grid: ClipGrid[Picture]) -> None:
+        self.grid = grid
+        self._shown: Frame | None = None
+
+    @abstractmethod
+    def prepare(self, frame: Frame, until_pts: int | None) -> Picture:
+        """A frame that some clip wants, on screen until `until_pts`; None for the last of the video."""
+
+    @abstractmethod
+    def rows(self, clip: Clip[Picture]) -> Iterator[tuple[str, Row]]:
+        """`(part, row)` of a clip that has all its frames."""
+
+    def feed(self, frame: Frame) -> Iterator[tuple[str, Row]]:
+        if self._shown is None:
+            self.grid.skip_to(frame.pts)
+        else:
+            yield from self._show(self._shown, frame.pts)
+        self._shown = frame
+
+    def wants_more(self) -> bool:
+        return self.grid.wants_more
+
+    def finish(self) -> Iterator[tuple[str, Row]]:
+        if self._shown is not None and self.grid.wants_more:
+            yield from self._show(self._shown, None)
+
+    def _show(self, frame: Frame, until_pts: int | None) -> Iterator[tuple[str, Row]]:
+        for clip in self.grid.show(frame.pts, until_pts, lambda: self.prepare(frame, until_pts)):
+            yield from self.rows(clip)
 
 
 def _samples_before(clip: Clip, until_pts: int | None) -> int:

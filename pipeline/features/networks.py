@@ -22,7 +22,7 @@ from extractors.networks import NetworkSource
 from extractors.runtime import Runtime
 from pipeline.bank.schema import feature_schema
 from pipeline.errors import ConfigError
-from pipeline.features.clip_grid import Clip, ClipGrid
+from pipeline.features.clip_grid import Clip, ClipConsumer, ClipGrid
 from pipeline.stages import Row, Stage
 from pipeline.video.frames import Frame
 from pipeline.video.geometry import PictureSpec
@@ -107,40 +107,29 @@ def loaded(source: NetworkSource, runtime: Runtime) -> Backbone:
     return _networks[key]
 
 
-class _Embedding:
-    """`FrameConsumer`: collects the frames of overlapping clips, and embeds each clip when it is complete."""
+class _Embedding(ClipConsumer[Tensor]):
+    """Collects the frames of overlapping clips, and embeds each clip when it is complete."""
 
     def __init__(self, stage: NetworkClipStage, measured: MeasuredFacts, segment: Segment, network: Backbone) -> None:
         self._stage, self._measured, self._network = stage, measured, network
         self._input, self._config = stage.network.input, stage.config
-        hop = Fraction(self._config.hop_s).limit_denominator(1000)
-        self._grid: ClipGrid[Tensor] = ClipGrid(measured, segment, hop, centred_offsets(self._input))
-        self._hop = hop
+        self._hop = Fraction(self._config.hop_s).limit_denominator(1000)
+        super().__init__(ClipGrid(measured, segment, self._hop, centred_offsets(self._input)))
         self._spec = PictureSpec(short_side_px=self._input.short_side_px if self._config.scaler == "decoder" else None)
         self._frames = frames_of(self._input)
-        self._shown: Frame | None = None
         self._batch: list[Clip[Tensor]] = []
 
-    def feed(self, frame: Frame) -> Iterator[tuple[str, Row]]:
-        if self._shown is None:
-            self._grid.skip_to(frame.pts)
-        else:
-            yield from self._show(self._shown, frame.pts)
-        self._shown = frame
+    def prepare(self, frame: Frame, until_pts: int | None) -> Tensor:
+        return self._frames.prepare(frame.picture(self._spec))
 
-    def wants_more(self) -> bool:
-        return self._grid.wants_more
+    def rows(self, clip: Clip[Tensor]) -> Iterator[tuple[str, Row]]:
+        self._batch.append(clip)
+        if len(self._batch) == self._config.batch:
+            yield from self._embed()
 
     def finish(self) -> Iterator[tuple[str, Row]]:
-        if self._shown is not None and self._grid.wants_more:
-            yield from self._show(self._shown, None)
+        yield from super().finish()
         yield from self._embed()
-
-    def _show(self, frame: Frame, until_pts: int | None) -> Iterator[tuple[str, Row]]:
-        for clip in self._grid.show(frame.pts, until_pts, lambda: self._frames.prepare(frame.picture(self._spec))):
-            self._batch.append(clip)
-            if len(self._batch) == self._config.batch:
-                yield from self._embed()
 
     def _embed(self) -> Iterator[tuple[str, Row]]:
         """Rows of the clips that wait."""
