@@ -133,14 +133,15 @@ def test_a_click_on_the_map_shows_that_moment(browser: Browser, page: Path) -> N
     browser.open(page, "#v=film.mov")
     browser.wait(f"{FILM_DOTS}.length > 0")
     spots = browser.evaluate(FILM_DOTS)
-    size = np.array(browser.evaluate("[document.getElementById('map').width, document.getElementById('map').height]"))
     seen = set()
-    for spot in spots[:: max(1, len(spots) // 12)]:
-        browser.click("#map", at=tuple(spot))
+    for x, y in spots[:: max(1, len(spots) // 12)]:
+        browser.click("#map", at=(x, y))
         seen.add((browser.text("#video-name"), shown_second(browser)))
-        browser.wait(f"{RING_DOTS}.length > 2")
-        away_px = np.linalg.norm((np.array(browser.evaluate(RING_DOTS)) - spot) * size, axis=1)
-        assert away_px.max() < 16  # the ring is around the point that was clicked
+        browser.wait(  # until the next painting puts the ring around the point that was clicked
+            f"((ring, map) => ring.length > 2 && ring.every(([x, y]) =>"
+            f" Math.hypot((x - {x}) * map.width, (y - {y}) * map.height) < 16))"
+            f"({RING_DOTS}, document.getElementById('map'))"
+        )
     assert {second for _, second in seen} <= set(map(float, range(SECONDS)))
     assert len(seen) >= 4
     assert ("film.mov", shown_second(browser)) in seen
