@@ -10,6 +10,7 @@ import torch
 
 from extractors.backbones.base import Backbone
 from extractors.backbones.catalog import build_backbone
+from extractors.backbones.residual import Bottleneck
 from extractors.clips.input import ClipInput
 from extractors.errors import WeightsError
 from extractors.weights.cards import CARDS
@@ -21,6 +22,9 @@ UNTRAINED = "untrained"
 """The word by which a user asks for weights that were never trained."""
 
 UNTRAINED_SEED = 0
+
+UNTRAINED_SHARE = 0.2
+"""Scale of what a residual block of an untrained network adds to its input."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,13 +51,22 @@ class NetworkSource:
         if self.path is None:
             torch.manual_seed(UNTRAINED_SEED)
         network = build_backbone(self.model, **self.options)
-        if self.path is not None:
+        if self.path is None:
+            _keep_small(network)
+        else:
             load_weights(network, self.path)
         return network.eval()
 
     def outline(self) -> Backbone:
         """The network without memory for weights, to ask for its sizes."""
         return _outline(self.model, self.options)
+
+
+def _keep_small(network: Backbone) -> None:
+    """Let an untrained network's features fit float16: at a share of 1, values double with every residual block."""
+    for module in network.modules():
+        if isinstance(module, Bottleneck):
+            torch.nn.init.constant_(module.c.bn.weight, UNTRAINED_SHARE)
 
 
 def network_source(model: str | None, weights: str, **options: Any) -> NetworkSource:

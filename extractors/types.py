@@ -82,6 +82,18 @@ class Detections:
         )
 
 
+def check_frame(frame: object) -> None:
+    """Let only pictures pass that a detector can look at.
+
+    Raises:
+        ShapeError: it is not an array (H, W, 3) uint8, or empty.
+    """
+    if not isinstance(frame, np.ndarray):
+        raise ShapeError(f"Frame is a {type(frame).__name__}; expected a NumPy array (H, W, 3) uint8 RGB.")
+    if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or not frame.size:
+        raise ShapeError(f"Frame is {_describe(frame)}; expected (H, W, 3) uint8 RGB.")
+
+
 def _is(array: NDArray, dtype: type, shape: tuple[int | None, ...]) -> bool:
     """Whether it has the dtype and the shape, in which None is any size."""
     same_rank = array.ndim == len(shape)

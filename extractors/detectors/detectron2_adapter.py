@@ -20,10 +20,10 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from extractors.errors import ConfigError, MissingDependency, ShapeError, WeightsError
+from extractors.errors import ConfigError, MissingDependency, WeightsError
 from extractors.ops import boxes as box_ops
 from extractors.runtime import Runtime
-from extractors.types import Detections
+from extractors.types import Detections, check_frame
 from extractors.weights.containers import read_tensors
 from extractors.weights.store import resolve
 
@@ -110,8 +110,7 @@ class Detectron2Detector:
             ShapeError: not a (H, W, 3) uint8 array, or an empty one.
             ConfigError: the network gives no boxes with classes.
         """
-        if frame_rgb.dtype != np.uint8 or frame_rgb.ndim != 3 or frame_rgb.shape[2] != 3 or not frame_rgb.size:
-            raise ShapeError(f"Frame is {frame_rgb.shape} {frame_rgb.dtype}; expected (H, W, 3) uint8 RGB.")
+        check_frame(frame_rgb)
         height, width, _ = frame_rgb.shape
         picture = np.ascontiguousarray(frame_rgb[..., ::-1] if self._is_bgr else frame_rgb)
         resized = self._resize.get_transform(picture).apply_image(picture)

@@ -26,9 +26,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from extractors.errors import ConfigError, ShapeError
+from extractors.errors import ConfigError
 from extractors.ops import boxes as box_ops
-from extractors.types import Detections
+from extractors.types import Detections, check_frame
 
 WINDOW_HW = (128, 64)
 MAX_ENLARGEMENT = 2.0  # beyond this there is nothing in the pixels for a gradient to show
@@ -105,8 +105,7 @@ class HogPersonDetector:
         Raises:
             ShapeError: not a (H, W, 3) uint8 array, or an empty one.
         """
-        if frame_rgb.dtype != np.uint8 or frame_rgb.ndim != 3 or frame_rgb.shape[2] != 3 or not frame_rgb.size:
-            raise ShapeError(f"Frame is {frame_rgb.shape} {frame_rgb.dtype}; expected (H, W, 3) uint8 RGB.")
+        check_frame(frame_rgb)
         boxes, margins = self._person_boxes(frame_rgb)
         boxes, margins = merge_overlapping(boxes, margins, iou=self.config.nms_iou)
         return Detections(

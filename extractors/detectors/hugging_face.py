@@ -26,7 +26,7 @@ from extractors.errors import ConfigError, MissingDependency, ShapeError, Weight
 from extractors.ops import boxes as box_ops
 from extractors.optional import require
 from extractors.runtime import Runtime
-from extractors.types import Detections
+from extractors.types import Detections, check_frame
 
 EXTRA = "hf"
 SETTINGS_FILES = ("config.json", "preprocessor_config.json", "processor_config.json")
@@ -122,8 +122,7 @@ class HuggingFaceDetector:
     def detect_batch(self, frames_rgb: Sequence[NDArray[np.uint8]]) -> list[Detections]:
         """`detect` of every frame; frames of one size run together, so that none is padded."""
         for frame in frames_rgb:
-            if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or not frame.size:
-                raise ShapeError(f"Frame is {frame.shape} {frame.dtype}; expected (H, W, 3) uint8 RGB.")
+            check_frame(frame)
         found: dict[int, Detections] = {}
         for shape in dict.fromkeys(frame.shape for frame in frames_rgb):
             indices = [i for i, frame in enumerate(frames_rgb) if frame.shape == shape]

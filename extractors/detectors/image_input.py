@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from extractors.detectors.conventions import Convention
-from extractors.errors import ShapeError
+from extractors.types import check_frame
 
 SIZE_DIVISOR = 32
 """Inputs are padded to a multiple of the coarsest stride of the body."""
@@ -66,8 +66,7 @@ def network_image(
     Raises:
         ShapeError: not such an array, or an empty one.
     """
-    if frame_rgb.dtype != np.uint8 or frame_rgb.ndim != 3 or frame_rgb.shape[2] != 3 or not frame_rgb.size:
-        raise ShapeError(f"Frame is {frame_rgb.shape} {frame_rgb.dtype}; expected (H, W, 3) uint8 RGB.")
+    check_frame(frame_rgb)
     colours = frame_rgb if convention.channels == "rgb" else frame_rgb[..., ::-1]
     mean_column, std_column = (torch.tensor(values).view(3, 1, 1) for values in (convention.mean, std))
 

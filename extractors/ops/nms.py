@@ -9,16 +9,13 @@ product with the overlaps, and a few are enough.
 
 from __future__ import annotations
 
-import importlib.util
-
 import numpy as np
 import torch
 from torch import Tensor
 
-from extractors.errors import ConfigError, ShapeError
-from extractors.optional import require
+from extractors.errors import ShapeError
+from extractors.ops.torchvision_ops import torchvision_ops
 
-BACKENDS = ("auto", "torch", "torchvision")
 BLOCK = 1024
 """Boxes that are settled together; bounds the memory for overlaps."""
 
@@ -40,11 +37,8 @@ def nms(boxes: Tensor, scores: Tensor, iou: float, *, backend: str = "auto") -> 
         raise ShapeError(
             f"NMS got boxes {tuple(boxes.shape)} and scores {tuple(scores.shape)}; expected (N, 4) and (N,)."
         )
-    if backend not in BACKENDS:
-        raise ConfigError(f"NMS backend {backend!r} is not known; expected one of: {', '.join(BACKENDS)}.")
-    if backend == "torchvision" or (backend == "auto" and importlib.util.find_spec("torchvision")):
-        ops = require("torchvision.ops", step="NMS with backend 'torchvision'", extra="torchvision")
-        kept: Tensor = ops.nms(boxes, scores, iou)
+    if theirs := torchvision_ops(backend, "NMS"):
+        kept: Tensor = theirs.nms(boxes, scores, iou)
         return kept
     order = scores.argsort(descending=True, stable=True)
     return order[_greedy(boxes[order], _float32_at_most(iou))]

@@ -7,22 +7,17 @@ or samples, although adaptive sampling gives each box its own number of them. On
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from extractors.errors import ConfigError, MissingDependency, ShapeError
+from extractors.errors import ShapeError
+from extractors.ops.torchvision_ops import torchvision_ops
 
-BACKENDS = ("auto", "torch", "torchvision")
 VALUES_AT_ONCE = 1 << 25
 """Values that are gathered at a time; bounds the memory."""
-
-HAS_TORCHVISION = importlib.util.find_spec("torchvision") is not None
 
 
 def roi_align(
@@ -49,15 +44,14 @@ def roi_align(
     Returns:
         (R, C, output_size, output_size).
     Raises:
-        ShapeError: maps or boxes have another shape, or a box names a map that is not there.
+        ShapeError: maps or boxes have another shape, a box names a map that is not there, or is not finite.
         ConfigError: the backend is not known.
         MissingDependency: `torchvision` is asked for, and not installed.
     """
-    _check(maps, boxes_px, backend)
+    _check(maps, boxes_px)
     precise = torch.promote_types(maps.dtype, torch.float32)
     boxes_px = boxes_px.to(precise)
-    if backend == "torchvision" or (backend == "auto" and HAS_TORCHVISION):
-        theirs: Any = importlib.import_module("torchvision.ops")
+    if theirs := torchvision_ops(backend, "RoIAlign"):
         bins = (output_size, output_size)
         pooled: Tensor = theirs.roi_align(maps.to(precise), boxes_px, bins, spatial_scale, sampling_ratio, aligned)
         return pooled.to(maps.dtype)
@@ -156,14 +150,7 @@ def _bin_weights(start: Tensor, side: Tensor, bins: int, sampling_ratio: int, le
     return weights
 
 
-def _check(maps: Tensor, boxes_px: Tensor, backend: str) -> None:
-    if backend not in BACKENDS:
-        raise ConfigError(f"RoIAlign backend {backend!r} is not known; expected one of: {', '.join(BACKENDS)}.")
-    if backend == "torchvision" and not HAS_TORCHVISION:
-        raise MissingDependency(
-            "RoIAlign with backend 'torchvision' needs the package torchvision, which is not installed. "
-            "Install the one for your torch, or use backend 'torch'."
-        )
+def _check(maps: Tensor, boxes_px: Tensor) -> None:
     if maps.dim() != 4 or boxes_px.dim() != 2 or boxes_px.shape[1] != 5:
         raise ShapeError(
             f"RoIAlign got maps {tuple(maps.shape)} and boxes {tuple(boxes_px.shape)}; expected (N, C, H, W) and "
@@ -172,3 +159,5 @@ def _check(maps: Tensor, boxes_px: Tensor, backend: str) -> None:
     owner = boxes_px[:, 0]
     if not bool(((owner >= 0) & (owner < len(maps))).all()):
         raise ShapeError(f"A box names map {owner.tolist()}; expected 0 to {len(maps) - 1}.")
+    if not bool(boxes_px.isfinite().all()):
+        raise ShapeError("RoIAlign got boxes with numbers that are not finite.")

@@ -14,6 +14,7 @@ from __future__ import annotations
 import io
 import math
 import pickletools
+import re
 import struct
 from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO
@@ -61,11 +62,13 @@ _DAMAGE = (ArithmeticError, AttributeError, EOFError, LookupError, MemoryError, 
 """What unpacking bytes that are not as they should be may raise, here, in `pickletools` or in a storage."""
 _NUMERIC_DTYPES = ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1")
 _OBJECT_DTYPES = ("O", "O8")
+_TEXT_DTYPE = re.compile("[SU][1-9][0-9]{0,4}")
+"""Strings of one length, as NumPy keeps the names that come from a MATLAB file."""
 _SCALARS = (str, bytes, int, float, bool, type(None))
 
 
 class _Dtype:
-    """A numeric dtype under construction: its byte order comes in a later opcode."""
+    """A dtype of numbers or strings under construction: its byte order comes in a later opcode."""
 
     def __init__(self, code: str) -> None:
         self.code, self.order = code, "<"
@@ -111,6 +114,7 @@ def unpickle(
     calls: Mapping[str, Call] | None = None,
     names: frozenset[str] = frozenset(),
     persistent: Call | None = None,
+    object_arrays: bool = False,
 ) -> Any:
     """The object of the next pickle in a stream: numbers, strings, containers, and numeric arrays.
 
@@ -123,10 +127,11 @@ def unpickle(
         calls: further functions, by the name that a pickle may call them by.
         names: further names that may be mentioned, such as arguments of these functions.
         persistent: gives the object of a persistent id; without it such ids are refused.
+        object_arrays: let arrays hold what else may be in the pickle (NumPy dtype object); refused otherwise.
     Raises:
         WeightsError: the pickle mentions another name, is damaged or cut off, or holds Python objects.
     """
-    machine = _Machine(source, size, {**_ARRAY_CALLS, **(calls or {})}, names, persistent)
+    machine = _Machine(source, size, {**_ARRAY_CALLS, **(calls or {})}, names, persistent, object_arrays)
     try:
         return machine.run(_Bounded(stream, size))
     except WeightsError:
@@ -139,10 +144,17 @@ class _Machine:
     """The stack, the memo, and one method for each group of opcodes."""
 
     def __init__(
-        self, source: str, size: int, calls: Mapping[str, Call], names: frozenset[str], persistent: Call | None
+        self,
+        source: str,
+        size: int,
+        calls: Mapping[str, Call],
+        names: frozenset[str],
+        persistent: Call | None,
+        object_arrays: bool,
     ) -> None:
         self.source, self.budget = source, size
         self.calls, self.names, self.persistent = calls, names, persistent
+        self.object_arrays = object_arrays
         self.stack: list[Any] = []
         self.memo: dict[int, Any] = {}
 
@@ -160,8 +172,8 @@ class _Machine:
 
     def refusal(self, what: str) -> WeightsError:
         return WeightsError(
-            f"{self.source} {what}. No plain weight file does that, so it was refused; nothing was imported or run. "
-            "Get the file again from its published address, and do not open it with other tools before you know "
+            f"{self.source} {what}. No file of plain numbers does that, so it was refused; nothing was imported or "
+            "run. Get the file again from its published address, and do not open it with other tools before you know "
             "who made it."
         )
 
@@ -282,14 +294,24 @@ class _Machine:
         if isinstance(data, str):
             data = self.encode(data, "latin1")
         if dtype.code in _OBJECT_DTYPES:
-            if isinstance(data, bytes):  # NumPy keeps such objects as a pickle inside the pickle: say what it imports
-                unpickle(io.BytesIO(data), len(data), self.source)
-            raise self.refusal("holds Python objects in an array (NumPy dtype object)")
+            return self.object_array(data, shape, order)
         kind = dtype.numpy()
         expected = math.prod(shape) * kind.itemsize
         if len(shape) > 32 or min(shape, default=0) < 0 or len(data) != expected:
             raise ValueError(f"an array of shape {shape} and {expected} bytes with {len(data)} bytes of data")
         return np.frombuffer(data, kind).reshape(shape, order="F" if order == "F" else "C")
+
+    def object_array(self, data: Any, shape: Any, order: str) -> np.ndarray:
+        if isinstance(data, bytes):  # NumPy keeps such objects as a pickle inside the pickle: say what it imports
+            unpickle(io.BytesIO(data), len(data), self.source)
+        if not self.object_arrays or not isinstance(data, list):
+            raise self.refusal("holds Python objects in an array (NumPy dtype object)")
+        if len(shape) > 32 or min(shape, default=0) < 0 or len(data) != math.prod(shape):
+            raise ValueError(f"an array of shape {shape} with {len(data)} objects")
+        flat = np.empty(len(data), object)
+        for place, value in enumerate(data):
+            flat[place] = value
+        return flat.reshape(shape, order="F" if order == "F" else "C")
 
     def encode(self, text: str, encoding: str = "latin1") -> bytes:
         if encoding not in ("latin1", "latin-1"):
@@ -307,7 +329,7 @@ def _reconstruct(machine: _Machine, kind: Any, shape: Any, code: Any) -> _Array:
 
 
 def _dtype(machine: _Machine, code: Any, align: Any = False, copy: Any = True) -> _Dtype:
-    if code not in _NUMERIC_DTYPES and code not in _OBJECT_DTYPES:
+    if code not in _NUMERIC_DTYPES and code not in _OBJECT_DTYPES and not _TEXT_DTYPE.fullmatch(str(code)):
         raise ValueError(f"an array of dtype {code!r}")
     return _Dtype(code)
 

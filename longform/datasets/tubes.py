@@ -71,7 +71,7 @@ def read_act_tubes(path: PathLike) -> TubeSet:
     Raises:
         AnnotationError: the file cannot be read, or is another; the message names the key or the video.
     """
-    content = _unpickled(path)
+    content = unpickled(path)
     if not isinstance(content, dict) or not set(ACT_KEYS) <= content.keys():
         raise AnnotationError(
             f"{os.fspath(path)!r} is no annotation of tubes; expected a dict with {', '.join(ACT_KEYS)}."
@@ -91,6 +91,8 @@ def read_act_tubes(path: PathLike) -> TubeSet:
             train_videos=tuple(tuple(videos) for videos in content["train_videos"]),
             test_videos=tuple(tuple(videos) for videos in content["test_videos"]),
         )
+    except AnnotationError:
+        raise
     except (AttributeError, IndexError, TypeError, ValueError) as error:
         raise AnnotationError(f"{os.fspath(path)!r} is not as tubes are annotated: {error}.") from error
 
@@ -120,7 +122,12 @@ def tube_of(path: PathLike, video: str, action: int, num_classes: int, frames: A
     return tube
 
 
-def _unpickled(path: PathLike) -> Any:
+def unpickled(path: PathLike) -> Any:
+    """What a pickle of annotations holds; nothing in it can run.
+
+    Raises:
+        AnnotationError: it cannot be read, or holds more than numbers, strings, containers and arrays.
+    """
     try:
         with open(path, "rb") as stream:
             return unpickle(stream, Path(path).stat().st_size, os.fspath(path))

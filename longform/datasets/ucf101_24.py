@@ -1,6 +1,8 @@
 """UCF101-24: 24 of the actions of UCF101 with boxes, as corrected by Singh et al. (gurkirt/corrected-UCF101-Annots).
 
-`longform.datasets.tubes.read_act_tubes` reads `UCF101v2-GT.pkl`, the form the ACT detector and MOC use.
+The same 4,458 tubes of 3,194 videos are published in two forms: `read_corrected_tubes` reads the MATLAB file,
+`read_python_tubes` the pickle. A third, `UCF101v2-GT.pkl` of the ACT detector and MOC, is for
+`longform.datasets.tubes.read_act_tubes`. Boxes of the first two count pixels from 1, and keep that here.
 """
 
 from __future__ import annotations
@@ -9,9 +11,10 @@ import os
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.io import loadmat
 
-from longform.datasets.tubes import Tube, TubeSet, tube_of
+from longform.datasets.tubes import Tube, TubeSet, tube_of, unpickled
 from longform.metrics.tables import AnnotationError, PathLike, malformed, text_lines
 
 CLASS_NAMES = (
@@ -35,11 +38,48 @@ def read_corrected_tubes(annotations_mat: PathLike, test_list_txt: PathLike) -> 
         AnnotationError: a file cannot be read, is another, or the list names a video without annotations.
     """
     records = _records(annotations_mat)
-    videos = {str(record["name"]): int(record["num_imgs"]) for record in records}
+    return _tube_set(
+        {str(record["name"]): int(record["num_imgs"]) for record in records},
+        tuple(_tube(annotations_mat, record, tube) for record in records for tube in _listed(record["tubes"])),
+        test_list_txt,
+    )
+
+
+def read_python_tubes(annotations_pkl: PathLike, test_list_txt: PathLike) -> TubeSet:
+    """What `read_corrected_tubes` reads, from `pyannot.pkl` or `pyannot_with_class_names.pkl`.
+
+    The pickle holds a dict, in the second file under `db`: video -> `numf`, its frames, and `annotations`, dicts of
+    `label`, counted from 0, `sf`, the first frame, counted from 0, `ef`, the frame after the last, and `boxes`, one
+    x, y, width, height in pixels a frame.
+
+    Args:
+        test_list_txt: `testlist01.txt`, one `<action>/<video>` a line.
+    Raises:
+        AnnotationError: a file cannot be read, is another, or the list names a video without annotations.
+    """
+    content = unpickled(annotations_pkl)
+    try:
+        videos = content.get("db", content)
+        frames = {video: int(record["numf"]) for video, record in videos.items()}
+        tubes = tuple(
+            _tube_of_sizes(
+                annotations_pkl, video, tube["label"], np.arange(int(tube["sf"]), int(tube["ef"])) + 1, tube["boxes"]
+            )
+            for video, record in videos.items()
+            for tube in record["annotations"]
+        )
+    except AnnotationError:
+        raise
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise AnnotationError(f"{os.fspath(annotations_pkl)!r} is not as 'pyannot.pkl' is: {error!r}.") from error
+    return _tube_set(frames, tubes, test_list_txt)
+
+
+def _tube_set(videos: dict[str, int], tubes: tuple[Tube, ...], test_list_txt: PathLike) -> TubeSet:
     test = _test_videos(test_list_txt, videos)
     return TubeSet(
         class_names=CLASS_NAMES,
-        tubes=tuple(_tube(annotations_mat, record, tube) for record in records for tube in _listed(record["tubes"])),
+        tubes=tubes,
         num_frames=videos,
         resolution_hw=dict.fromkeys(videos, RESOLUTION_HW),
         train_videos=(tuple(video for video in videos if video not in test),),
@@ -70,12 +110,17 @@ def _listed(value: Any) -> list[Any]:
 def _tube(path: PathLike, record: dict[str, Any], tube: dict[str, Any]) -> Tube:
     video = str(record["name"])
     try:
-        corner_and_size = np.asarray(tube["boxes"], np.float64).reshape(-1, 4)
         frames = np.arange(int(tube["sf"]), int(tube["ef"]) + 1)
-        action = int(tube["class"]) - 1
+        return _tube_of_sizes(path, video, int(tube["class"]) - 1, frames, tube["boxes"])
+    except AnnotationError:
+        raise
     except (IndexError, KeyError, TypeError, ValueError) as error:
         raise AnnotationError(f"{os.fspath(path)!r}, video {video!r}: a tube is malformed: {error}.") from error
-    corner, size = corner_and_size[:, :2], corner_and_size[:, 2:]
+
+
+def _tube_of_sizes(path: PathLike, video: str, action: int, frames: NDArray[np.int64], boxes: Any) -> Tube:
+    """A tube whose boxes are x, y, width, height, in bytes where that suffices: 200 + 100 must not wrap."""
+    corner, size = np.split(np.asarray(boxes, np.float64).reshape(-1, 4), 2, axis=1)
     return tube_of(path, video, action, len(CLASS_NAMES), frames, np.concatenate([corner, corner + size], 1))
 
 

@@ -1,8 +1,9 @@
 """Boxes of a detector at a steady rate, with everything kept for a box: its look, its features, what it does.
 
-At every moment k / rate_hz the detector looks at the frame on screen. With an action network, the clip centred on
-that moment goes through the network too, and each person's box is pooled from its maps (RoIAlign, SlowFast section
-5.1; LFB section 3). All of it comes from one decode; a moment without people costs no pass of the network.
+At every moment k / rate_hz the detector looks at the frame on screen, unless it did at the moment before: a frame that
+stays on screen is one look, whatever the rate. With an action network, the clip centred on that moment goes through the
+network too, and each person's box is pooled from its maps (RoIAlign, SlowFast section 5.1; LFB section 3). All of it
+comes from one decode; a moment without people costs no pass of the network.
 
 The stage makes parts only; `TrackStage` publishes them once it knows tracks and shots.
 """
@@ -18,7 +19,8 @@ from torch import Tensor
 
 from extractors.catalog import Detector
 from extractors.clips.frames import frames_of
-from extractors.clips.preprocess import boxes_in_clip
+from extractors.clips.input import ClipInput
+from extractors.clips.preprocess import CROPS, boxes_in_clip, scaled_hw
 from extractors.detector_source import DetectorSource
 from extractors.networks import NetworkSource
 from extractors.runtime import Runtime
@@ -42,6 +44,8 @@ from pipeline.video.geometry import PictureSpec
 from pipeline.video.probe import MeasuredFacts
 from pipeline.video.segments import Segment
 
+VIEWS = ("whole", "centre")
+
 
 @dataclass(frozen=True, kw_only=True)
 class BoxConfig:
@@ -58,10 +62,15 @@ class BoxConfig:
     """Where this stage's ids begin in a frame; two stages of one run have different places."""
     max_boxes: int = 500
     """Boxes kept of one frame, the surest."""
+    view: str = "whole"
+    """What of a picture the action network sees: the `whole` of it, or the `centre` crop of its input, in which boxes
+    are clipped to the crop, as long-term feature banks of AVA have it."""
 
     def __post_init__(self) -> None:
         if not 0 < self.rate_hz <= 1000:
             raise ConfigError(f"rate_hz must be above 0 and at most 1000: got {self.rate_hz}.")
+        if self.view not in VIEWS:
+            raise ConfigError(f"view: got {self.view!r}, expected one of: {', '.join(VIEWS)}.")
         if min(self.first_place, self.max_boxes - 1, IDS_PER_FRAME - self.first_place - self.max_boxes) < 0:
             raise ConfigError(
                 f"first_place and max_boxes: got {self.first_place} and {self.max_boxes}; "
@@ -123,8 +132,9 @@ class BoxStage(Stage):
         if self.actions is None:
             return {}
         card = feature_card(self.actions, self.runtime, hop_s=1 / self.config.rate_hz)
+        if self.config.view == "whole":
+            card["crop"] = "none: the whole picture"
         card |= {
-            "crop": "none: the whole picture",
             "layer": "last feature maps, pathways slow before fast: mean over time, RoIAlign 7 x 7, maximum",
             "boxes": {"detector": self.detector.name, "weights": self.detector.weights, "sha256": self.detector.sha256},
         }
@@ -166,7 +176,7 @@ class _Looking(ClipConsumer[_Sample]):
     def __init__(self, stage: BoxStage, measured: MeasuredFacts, segment: Segment) -> None:
         self._stage, self._config = stage, stage.config
         self._detector = _detector(stage.detector, stage.runtime)
-        self._actions = _Actions(stage.kind, stage.actions, stage.runtime, measured) if stage.actions else None
+        self._actions = _Actions(stage, stage.actions, measured) if stage.actions else None
         offsets = self._actions.offsets if self._actions else [Fraction(0)]
         self._key = len(offsets) // 2
         self._hop = 1 / Fraction(stage.config.rate_hz).limit_denominator(1000)
@@ -179,6 +189,8 @@ class _Looking(ClipConsumer[_Sample]):
 
     def rows(self, clip: Clip[_Sample]) -> Iterator[tuple[str, Row]]:
         sample = clip.pictures[self._key]
+        if self.grid.is_repeat(clip.index, clip.pts[self._key]):
+            return
         assert sample.whole is not None
         found = self._chosen(self._detector.detect(sample.whole))
         if not len(found):
@@ -210,11 +222,12 @@ class _Looking(ClipConsumer[_Sample]):
 class _Actions:
     """What the people in boxes do, and the features that say so."""
 
-    def __init__(self, kind: str, source: NetworkSource, runtime: Runtime, measured: MeasuredFacts) -> None:
-        self._kind, self._source, self._runtime = kind, source, runtime
-        self._network = loaded(source, runtime)
+    def __init__(self, stage: BoxStage, source: NetworkSource, measured: MeasuredFacts) -> None:
+        self._kind, self._source, self._runtime = stage.kind, source, stage.runtime
+        self._network = loaded(source, stage.runtime)
         self._end_s = measured.duration_s
-        self.frames = frames_of(source.input, whole=True)
+        self._boxes_px = boxes_in_clip if stage.config.view == "whole" else boxes_in_centre_crop
+        self.frames = frames_of(source.input, whole=stage.config.view == "whole")
         self.offsets = centred_offsets(source.input)
 
     def rows(
@@ -223,7 +236,7 @@ class _Actions:
         """Features and probabilities of the boxes (N, 4) of the picture (`hw`) in the middle of `clip`."""
         spec, model = self._source.input, self._source.model
         prepared = self.frames.clip([sample.prepared for sample in clip.pictures if sample.prepared is not None])
-        boxes_px = torch.from_numpy(boxes_in_clip(boxes, *hw, spec))
+        boxes_px = torch.from_numpy(self._boxes_px(boxes, *hw, spec))
         boxes_px = torch.cat([torch.zeros(len(boxes_px), 1), boxes_px], dim=1)  # all in clip 0 of the batch
         with torch.inference_mode():
             output = self._network.run(self._runtime.to(prepared[None]), boxes_px.to(self._runtime.torch_device))
@@ -232,3 +245,16 @@ class _Actions:
         times["frame_pts"] = clip.pts
         yield from feature_rows(f"{self._kind}.{model}", output.embedding.float().cpu().numpy(), ids, times)
         yield from feature_rows(f"action.{model}", output.probabilities.float().cpu().numpy(), ids, times)
+
+
+def boxes_in_centre_crop(boxes: np.ndarray, height: int, width: int, spec: ClipInput) -> np.ndarray:
+    """Boxes of a picture in pixels of the centre crop, as the code of Long-Term Feature Banks has them on AVA.
+
+    Args:
+        boxes: (N, 4) xyxy in [0, 1] of a picture of `height` x `width`.
+    Returns:
+        (N, 4) float32, clipped to the crop: a box beside it becomes a line at its border.
+    """
+    _, (top, left), _ = CROPS[spec.crop](*scaled_hw(height, width, spec), spec.crop_px)
+    shifted = boxes_in_clip(boxes, height, width, spec) - np.array((left, top, left, top), np.float32)
+    return np.clip(shifted, 0, spec.crop_px - 1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 import types
 
@@ -102,9 +101,8 @@ def test_torchvision_is_used_where_it_is_installed(monkeypatch):
 
     ops = types.ModuleType("torchvision.ops")
     ops.nms = stand_in
-    package = types.ModuleType("torchvision")
-    package.__spec__ = importlib.util.spec_from_loader("torchvision", loader=None)
-    monkeypatch.setitem(sys.modules, "torchvision", package)
+    monkeypatch.setattr("extractors.ops.torchvision_ops.HAS_TORCHVISION", True)
+    monkeypatch.setitem(sys.modules, "torchvision", types.ModuleType("torchvision"))
     monkeypatch.setitem(sys.modules, "torchvision.ops", ops)
     boxes, scores = crowd(200, seed=1)
     assert nms(boxes, scores, 0.5).tolist() == nms(boxes, scores, 0.5, backend="torch").tolist()
@@ -123,6 +121,6 @@ def test_errors_say_what_is_wrong(monkeypatch):
         nms(boxes, scores, 0.5, backend="cuda")
     with pytest.raises(ShapeError, match=r"\(3, 4\) and scores \(2,\)"):
         nms(boxes, scores[:2], 0.5)
-    monkeypatch.setitem(sys.modules, "torchvision", None)
-    with pytest.raises(MissingDependency, match="torchvision"):
+    monkeypatch.setattr("extractors.ops.torchvision_ops.HAS_TORCHVISION", False)
+    with pytest.raises(MissingDependency, match="use backend 'torch'"):
         nms(boxes, scores, 0.5, backend="torchvision")

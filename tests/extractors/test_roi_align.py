@@ -95,7 +95,7 @@ def test_equals_torchvision(maps: Tensor) -> None:
 
 
 def test_torchvision_is_asked_for_and_absent(maps: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("extractors.ops.roi_align.HAS_TORCHVISION", False)
+    monkeypatch.setattr("extractors.ops.torchvision_ops.HAS_TORCHVISION", False)
     with pytest.raises(MissingDependency, match="use backend 'torch'"):
         roi_align(maps, BOXES, 7, spatial_scale=1.0, backend="torchvision")
     assert roi_align(maps, BOXES, 7, spatial_scale=1.0, backend="auto").shape == (7, 3, 7, 7)
@@ -118,5 +118,8 @@ def test_bad_arguments_are_named(maps: Tensor) -> None:
         roi_align(maps, BOXES[:, 1:], 7, spatial_scale=1.0)
     with pytest.raises(ShapeError, match="expected 0 to 1"):
         roi_align(maps, torch.tensor([[2.0, 0, 0, 1, 1]]), 7, spatial_scale=1.0)
+    for side in (float("nan"), float("inf")):
+        with pytest.raises(ShapeError, match="not finite"):
+            roi_align(maps, torch.tensor([[0, 0, 0, side, 1]]), 7, spatial_scale=1.0)
     with pytest.raises(ConfigError, match="'cuda'"):
         roi_align(maps, BOXES, 7, spatial_scale=1.0, backend="cuda")

@@ -112,3 +112,9 @@ def test_importing_extractors_imports_nothing_heavy():
     program = "import sys, extractors; print([m for m in ('cv2', 'torch', 'scipy', 'av') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("frame", [None, "frame.png", [[[0, 0, 0]]]])
+def test_what_is_no_array_is_no_frame(frame: object) -> None:
+    with pytest.raises(ShapeError, match=rf"a {type(frame).__name__}; expected a NumPy array \(H, W, 3\) uint8 RGB"):
+        build_detector("hog").detect(frame)  # type: ignore[arg-type]

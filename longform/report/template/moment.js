@@ -1,30 +1,44 @@
 const TAG_PX = 16;
 const LETTER_PX = 6.7;
 
+/** Boxes `first` to `end` in the order to draw them: those of tracks and the surest last, on top of the others. */
+function drawingOrder(boxes, { first, end }) {
+  const order = Array.from({ length: end - first }, (_, i) => first + i);
+  const isTracked = (i) => Number(boxes.track[i] !== null);
+  return order.sort((i, j) => isTracked(i) - isTracked(j) || boxes.score[i] - boxes.score[j]);
+}
+
+/** The tag of a box: above it, inside it at the upper border, and to the left from its right side at the right border. */
+function tagOf([x0, y0, x1], text, colour) {
+  const width = text.length * LETTER_PX + 8;
+  const [x, left] = x0 < 0.88 ? [x0, -1] : [x1, 1 - width];
+  const top = y0 < 0.06 ? 0 : -TAG_PX;
+  return drawn(
+    "svg",
+    { x: `${100 * x}%`, y: `${100 * y0}%`, overflow: "visible" },
+    drawn("rect", { x: left, y: top, width, height: TAG_PX, fill: colour, rx: 2 }),
+    drawn("text", { x: left + 4, y: top + 12 }, text),
+  );
+}
+
 /** Draws boxes of a frame into an SVG; `near` where the picture behind is another frame. */
 function drawBoxes(svg, boxes, hit, near, chosen) {
   svg.replaceChildren();
   if (!hit) return;
-  for (let i = hit.first; i < hit.end; i++) {
+  for (const i of drawingOrder(boxes, hit)) {
     const [x0, y0, x1, y1] = boxes.box[i];
     const percent = (value) => `${100 * value}%`;
     const place = { x: percent(x0), y: percent(y0), width: percent(x1 - x0), height: percent(y1 - y0), rx: 2 };
     const colour = colourOf(boxes.track[i]);
     const isFaint = chosen !== null && boxes.track[i] !== chosen;
-    const tag = boxes.track[i] === null ? boxes.label[i] : `${boxes.track[i]} ${boxes.label[i]}`;
-    const top = y0 < 0.06 ? 0 : -TAG_PX;
+    const text = boxes.track[i] === null ? boxes.label[i] : `${boxes.track[i]} ${boxes.label[i]}`;
     svg.append(
       drawn(
         "g",
         { opacity: isFaint ? 0.45 : 1, "data-track": boxes.track[i] ?? "" },
         drawn("rect", { ...place, class: "halo" }),
         drawn("rect", { ...place, class: near ? "outline near" : "outline", stroke: colour }),
-        drawn(
-          "svg",
-          { x: place.x, y: place.y, overflow: "visible" },
-          drawn("rect", { x: -1, y: top, width: tag.length * LETTER_PX + 8, height: TAG_PX, fill: colour, rx: 2 }),
-          drawn("text", { x: 3, y: top + 12 }, tag),
-        ),
+        tagOf(boxes.box[i], text, colour),
       ),
     );
   }

@@ -135,6 +135,22 @@ def test_plain_data_is_read_exactly(protocol: int, dtype: str) -> None:
     assert (read["scalar"], read["big"], read["ordered"]) == (0.5, 2**80, dict(tree["ordered"]))
 
 
+@pytest.mark.parametrize("protocol", [0, 1, 2, 3, 4, 5])
+def test_strings_of_numpy_are_read(protocol: int) -> None:
+    tree = {"one": np.str_("Skijet/v_é"), "many": np.array(["a", "bcd"]), "bytes": np.array([b"a", b"bcd"])}
+    read = load(pickle.dumps(tree, protocol))
+    assert read["one"] == "Skijet/v_é"
+    assert type(read["one"]) is str
+    assert (read["many"].tolist(), read["bytes"].tolist()) == (["a", "bcd"], [b"a", b"bcd"])
+
+
+def test_strings_of_numpy_cannot_claim_more_than_there_is() -> None:
+    data = pickle.dumps(np.str_("abc"), 3)
+    for claimed in (b"U9", b"U0", b"V3"):
+        with pytest.raises(WeightsError, match="damaged"):
+            load(data.replace(b"U3", claimed))
+
+
 def test_arrays_of_python_2_are_read() -> None:
     """As Python 2 wrote them: their bytes are a `str`, which reads as latin-1 text."""
     values = np.array([1.0, -2.5], "<f4")

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pickle
+import struct
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 from scipy.io import savemat
 
 from longform.datasets.tubes import frame_name, read_act_tubes
-from longform.datasets.ucf101_24 import CLASS_NAMES, read_corrected_tubes
+from longform.datasets.ucf101_24 import CLASS_NAMES, read_corrected_tubes, read_python_tubes
 from longform.metrics import AnnotationError, Boxes, frame_map
 
 
@@ -35,6 +37,37 @@ def pickled(folder: Path, content: object, protocol: int = 2) -> Path:
     path = folder / "JHMDB-GT.pkl"
     path.write_bytes(pickle.dumps(content, protocol))
     return path
+
+
+class Python2Pickler(pickle._Pickler):
+    """Strings and the bytes of arrays as Python 2 wrote them: `str`, without saying whether it is text."""
+
+    def save_str_of_2(self, value: str | bytes) -> None:
+        data = value if isinstance(value, bytes) else value.encode("latin1")
+        short = len(data) < 256
+        self.write(b"U" + bytes([len(data)]) if short else b"T" + struct.pack("<i", len(data)))
+        self.write(data)
+        self.memoize(value)
+
+    dispatch: ClassVar[dict[type, Any]] = {**pickle._Pickler.dispatch, str: save_str_of_2, bytes: save_str_of_2}
+
+
+def pickled_by_python_2(folder: Path, content: object) -> Path:
+    stream = io.BytesIO()
+    Python2Pickler(stream, 2).dump(content)
+    path = folder / "JHMDB-GT.pkl"
+    path.write_bytes(stream.getvalue().replace(b"numpy._core", b"numpy.core"))
+    return path
+
+
+def test_the_published_file_comes_from_python_2(tmp_path: Path) -> None:
+    content = act_content()
+    content["gttubes"]["catch/b"][1].append(np.array([[i, 1, 2, 3, 4] for i in range(1, 41)], np.float32))
+    tubes = read_act_tubes(pickled_by_python_2(tmp_path, content))
+    assert tubes.class_names == ("brush_hair", "catch")
+    assert tubes.train_videos == (("catch/b",), ("brush_hair/a",))
+    assert tubes.tubes[-1].frames.tolist() == list(range(40))
+    assert tubes.tubes[-1].boxes_px[39].tolist() == [1, 2, 3, 4]
 
 
 @pytest.mark.parametrize("protocol", [0, 2, 4])
@@ -157,3 +190,56 @@ def test_what_is_wrong_in_corrected_annotations_is_named(tmp_path: Path) -> None
         read_corrected_tubes(other, tmp_path / "testlist01.txt")
     with pytest.raises(AnnotationError, match="cannot be read"):
         read_corrected_tubes(tmp_path / "absent.mat", tmp_path / "testlist01.txt")
+
+
+def python_tube(label: int, first: int, boxes: list[list[int]]) -> dict[str, Any]:
+    return {"label": label, "ef": first + len(boxes), "boxes": np.array(boxes, np.uint8), "sf": first}
+
+
+def pyannot(folder: Path, *, with_class_names: bool, **videos: list[dict[str, Any]]) -> Path:
+    """As published: names that are strings of NumPy, protocol 3, from NumPy 1."""
+    names = {name: np.str_(f"Biking/{name}") for name in videos}
+    content: dict[Any, Any] = {
+        names[name]: {"annotations": tubes, "numf": 100, "label": 2} for name, tubes in videos.items()
+    }
+    if with_class_names:
+        content = {"db": content, "trainvideos": list(names.values()), "classes": list(CLASS_NAMES)}
+    path = folder / "pyannot.pkl"
+    path.write_bytes(pickle.dumps(content, 3).replace(b"numpy._core", b"numpy.core"))
+    return path
+
+
+@pytest.mark.parametrize("with_class_names", [False, True])
+def test_both_forms_of_the_corrected_annotations_agree(tmp_path: Path, with_class_names: bool) -> None:
+    records = [
+        record("Biking/v_1", tube(3, 9, [[200, 102, 100, 120], [189, 102, 47, 78]]), tube(3, 1, [[1, 1, 8, 8]])),
+        record("Biking/v_2", tube(3, 5, [[1, 2, 3, 4]])),
+    ]
+    matlab = read_corrected_tubes(*corrected(tmp_path, records, "Biking/v_2\n"))
+    pickled_form = pyannot(
+        tmp_path,
+        with_class_names=with_class_names,
+        v_1=[python_tube(2, 8, [[200, 102, 100, 120], [189, 102, 47, 78]]), python_tube(2, 0, [[1, 1, 8, 8]])],
+        v_2=[python_tube(2, 4, [[1, 2, 3, 4]])],
+    )
+    python = read_python_tubes(pickled_form, tmp_path / "testlist01.txt")
+    assert [(one.video, one.action, one.frames.tolist(), one.boxes_px.tolist()) for one in python.tubes] == [
+        (one.video, one.action, one.frames.tolist(), one.boxes_px.tolist()) for one in matlab.tubes
+    ]
+    assert (python.num_frames, python.resolution_hw) == (matlab.num_frames, matlab.resolution_hw)
+    assert (python.train_videos, python.test_videos) == (matlab.train_videos, matlab.test_videos)
+
+
+def test_what_is_wrong_in_the_pickle_of_the_corrected_annotations_is_named(tmp_path: Path) -> None:
+    listed = tmp_path / "testlist01.txt"
+    listed.write_text("", encoding="utf-8")
+    longer = python_tube(2, 4, [[1, 2, 3, 4]]) | {"ef": 9}
+    with pytest.raises(AnnotationError, match=r"pyannot\.pkl', video 'Biking/v_1': a tube has 5 frames with boxes"):
+        read_python_tubes(pyannot(tmp_path, with_class_names=False, v_1=[longer]), listed)
+    nameless = python_tube(2, 4, [[1, 2, 3, 4]])
+    del nameless["boxes"]
+    with pytest.raises(AnnotationError, match=r"not as 'pyannot\.pkl' is: KeyError\('boxes'\)"):
+        read_python_tubes(pyannot(tmp_path, with_class_names=False, v_1=[nameless]), listed)
+    for other in ([1, 2], act_content()):
+        with pytest.raises(AnnotationError, match=r"JHMDB-GT\.pkl' is not as 'pyannot\.pkl' is"):
+            read_python_tubes(pickled(tmp_path, other), listed)
