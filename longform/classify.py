@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
@@ -12,7 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from extractors.backbones.base import Backbone
@@ -22,6 +20,7 @@ from extractors.errors import ConfigError
 from extractors.networks import UNTRAINED, NetworkSource, network_source
 from extractors.runtime import Runtime
 from longform.recognition import ClipScores, VideoScores, Views, recognise_video
+from pipeline import printing
 from pipeline.errors import PipelineError
 from pipeline.rows import printable
 
@@ -46,7 +45,7 @@ class _Classifier:
 def classify(arguments: argparse.Namespace) -> int:
     """Run the command: 0, or 1 where a video could not be read (the others are classified)."""
     classifier = _prepared(arguments)
-    console = _console()
+    console = printing.console()
     if not arguments.json:
         _print_head(console, classifier)
     results, failed = [], False
@@ -57,13 +56,13 @@ def classify(arguments: argparse.Namespace) -> int:
             failed = True
             results.append({"video": printable(uri), "error": str(error)})
             if not arguments.json:
-                console.print(Text(f"\n{error}", style="red"))
+                console.print(printing.lines(f"\n{error}", style="red"))
             continue
         results.append(_as_json(uri, judged, classifier, arguments.top))
         if not arguments.json:
             _print_video(console, uri, judged, classifier, arguments.top)
     if arguments.json:
-        print(json.dumps(results, indent=2, ensure_ascii=False))
+        printing.print_json(results)
     return 1 if failed else 0
 
 
@@ -122,9 +121,9 @@ def _print_head(console: Console, classifier: _Classifier) -> None:
     activation = classifier.network.activation
     if source.weights == UNTRAINED:
         warning = f"UNTRAINED: {source.model} has random weights. Its classes and scores mean nothing."
-        console.print(Text(warning, style="bold red"))
+        console.print(warning, style="bold red")
     else:
-        console.print(Text(f"{source.model}, weights {printable(source.weights)} (sha256 {source.sha256[:12]})"))
+        console.print(f"{source.model}, weights {printing.harmless(source.weights)} (sha256 {source.sha256[:12]})")
     console.print(
         f"views: {views.clips} x {views.crops} (clips x crops), {spec.num_frames} frames of {spec.crop_px} px; "
         f"scores: {views.combine} of {activation}"
@@ -134,20 +133,21 @@ def _print_head(console: Console, classifier: _Classifier) -> None:
 
 
 def _print_video(console: Console, uri: str, judged: VideoScores, classifier: _Classifier, count: int) -> None:
-    console.print(Text(f"\n{printable(uri)}", style="bold"), Text(f" {_clock(judged.duration_s)}", style="dim"))
+    console.print(f"\n{printing.harmless(uri)}", style="bold", end="")
+    console.print(f"  {_clock(judged.duration_s)}", style="dim")
     if judged.frames_replaced:
         console.print(f"{judged.frames_replaced} frames could not be decoded; the ones before them were looked at")
-    table = _table(">score", "", "class")
+    table = printing.table(">score", "", "class")
     for entry in _top(judged.scores, classifier.labels, count):
-        bar = "█" * round(BAR_WIDTH * entry["score"])
-        table.add_row(_percent(entry["score"]), Text(bar.ljust(BAR_WIDTH, "·"), style="cyan"), Text(entry["label"]))
+        bar = Text(("█" * round(BAR_WIDTH * entry["score"])).ljust(BAR_WIDTH, "·"), style="cyan")
+        printing.add_row(table, _percent(entry["score"]), bar, entry["label"])
     console.print(table)
-    timeline = _table(">from", ">to", ">clips", ">score", "class")
+    timeline = printing.table(">from", ">to", ">clips", ">score", "class")
     for run in _runs(judged.clips):
         index = int(run[0].scores.argmax())
         score = float(np.mean([clip.scores[index] for clip in run]))
         times = _clock(run[0].start_s), _clock(max(clip.end_s for clip in run))
-        timeline.add_row(*times, str(len(run)), _percent(score), Text(classifier.labels[index]))
+        printing.add_row(timeline, *times, len(run), _percent(score), classifier.labels[index])
     console.print(timeline)
 
 
@@ -168,17 +168,3 @@ def _clock(seconds: float) -> str:
 
 def _percent(score: float) -> str:
     return f"{100 * score:.1f} %"
-
-
-def _table(*columns: str) -> Table:
-    table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
-    for column in columns:
-        number = column.startswith(">")
-        table.add_column(column.lstrip(">"), justify="right" if number else "left", overflow="fold")
-    return table
-
-
-def _console() -> Console:
-    """Standard output; a pipe gets whole lines, however long."""
-    console = Console(highlight=False, markup=False)
-    return console if console.is_terminal else Console(highlight=False, markup=False, width=200)

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import argparse
 import difflib
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
 import torch
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 from torch import Tensor, nn
 
 from extractors.backbones.catalog import build_backbone
@@ -20,13 +16,24 @@ from extractors.backbones.nonlocal_block import NonLocalBlock
 from extractors.complexity import Complexity, count
 from extractors.detectors.faster_rcnn import FasterRCNN, FasterRCNNConfig
 from extractors.detectors.roi_pooling import POOLED_SIZE
+from longform import published_lfb, published_object_transformer
+from longform.lfb.model import LFBConfig, LFBModel, ShortTerm
+from longform.lfb.operators import NonLocalLayer
+from longform.object_transformer.complexity import count_span
 from longform.published import InputSize, Options, Reading, Row, published_rows
+from pipeline import printing
 from pipeline.errors import ConfigError
 
 TOLERANCE = 0.01
 """Published figures further away than this are marked, and explained in a note."""
 
 COLUMNS = 120
+HEADINGS = (
+    ("model", 25), ("variant", 20), ("input", 11), (">M", 6), (">publ.", 6), (">G", 7), (">publ.", 7), (">ratio", 6),
+    ("source", 24),
+)  # fmt: skip
+"""Columns of the table and their widths."""
+
 KINDS = {"params": "parameters", "macs": "multiply-adds"}
 
 
@@ -65,7 +72,7 @@ def complexity(arguments: argparse.Namespace) -> int:
     """Run the command: always 0; ConfigError for a model that is not in the table."""
     lines = compare(arguments.models)
     if arguments.json:
-        print(json.dumps([asdict(line) for line in lines], indent=2, ensure_ascii=False))
+        printing.print_json([asdict(line) for line in lines])
     else:
         _print(lines)
     return 0
@@ -115,15 +122,40 @@ def _counted(model: str, options: Options, size: InputSize) -> Complexity:
     """Products of non-local blocks are counted in the paper's order. A network for boxes is counted up to its maps."""
     if model.startswith("faster_rcnn_"):
         return _counted_detector(FasterRCNNConfig(**options), size)
+    if model == published_lfb.MODEL:
+        return _counted_lfb(options, size)
+    if model == published_object_transformer.MODEL:
+        return count_span(options, num_tokens=size[0])
     with torch.device("meta"):
         network = build_backbone(model, **options).eval()
-    for module in network.modules():
-        if isinstance(module, NonLocalBlock):
-            module.attention = "plain"
+    _in_order_of_papers(network)
     clip_shape = (1, network.input_channels, *size)
     if any(isinstance(module, RoiHead) for module in network.modules()):
         return count(network, clip_shape, lambda _, clip: network.forward_features(clip))
     return count(network, clip_shape)
+
+
+def _in_order_of_papers(network: nn.Module) -> None:
+    for module in network.modules():
+        if isinstance(module, NonLocalBlock | NonLocalLayer):
+            module.attention = "plain"
+
+
+def _counted_lfb(options: Options, size: InputSize) -> Complexity:
+    """One clip with one box and, where the operator reads a bank, one window; STO finds the box itself."""
+    of_operator = {key: value for key, value in options.items() if key == "num_layers"}
+    with torch.device("meta"):
+        model = LFBModel(LFBConfig(operator=options["operator"], operator_options=of_operator)).eval()
+        short = ShortTerm(torch.empty(1, 2048), positions=torch.empty(1, 1, 2048))
+        bank = torch.empty(1, published_lfb.AVA_SLOTS, 2048)
+    _in_order_of_papers(model)
+
+    def run(_: nn.Module, clip: Tensor) -> None:
+        assert model.backbone is not None
+        model.backbone.forward_features(clip)
+        model.relate(short, bank)
+
+    return count(model, (1, 3, *size), run)
 
 
 def _counted_detector(config: FasterRCNNConfig, size: InputSize) -> Complexity:
@@ -202,21 +234,18 @@ def _reading_note(row: Row, reading: Reading, line: Line, counts: Counts) -> str
 
 def _print(lines: Sequence[Line]) -> None:
     """The table, rows that are off marked with the number of their note, and the notes."""
-    console = Console(width=COLUMNS, highlight=False)
-    table = Table(box=None, pad_edge=False, collapse_padding=True, header_style="bold")
-    for heading, width in (("model", 25), ("variant", 20), ("input", 11)):
-        table.add_column(heading, width=width, overflow="fold")
-    for heading, width in (("M", 6), ("publ.", 6), ("G", 7), ("publ.", 7), ("ratio", 6)):
-        table.add_column(heading, width=width, justify="right")
-    table.add_column("source", width=24)
+    console = printing.console()
+    console.width = COLUMNS
+    table = printing.table(*(name for name, _ in HEADINGS), widths=[width for _, width in HEADINGS])
+    table.collapse_padding = True
     notes: dict[str, int] = {}
     for line in lines:
         number = notes.setdefault(line.note, len(notes) + 1) if line.note else None
-        table.add_row(*_cells(line, number), style="yellow" if line.is_off else "")
+        printing.add_row(table, *_cells(line, number), style="yellow" if line.is_off else "")
     console.print(table)
-    console.print(Text(LEGEND, style="dim"))
+    console.print(LEGEND, style="dim")
     for note, number in notes.items():
-        console.print(Text(f"[{number}] {note}"))
+        console.print(f"[{number}] {note}")
 
 
 def _cells(line: Line, note: int | None) -> list[str]:

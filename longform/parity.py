@@ -8,7 +8,6 @@ differ at once.
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
@@ -16,10 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
+from pipeline import printing
 from pipeline.bank.reader import FeatureBank
 from pipeline.errors import PipelineError
 
@@ -34,6 +31,9 @@ CLOSE = 0.02
 
 ALL_S = 1e9
 """Longer than any video."""
+
+CLIPS_SHOWN = 12
+SUSPECTS_SHOWN = 8
 
 ROUNDS = 2
 """Steps that may differ at once and still be named."""
@@ -68,7 +68,10 @@ def parity(options: argparse.Namespace) -> int:
     report = compare(bank, options.space, video_id, theirs)
     if report.verdict is None:
         report = investigate(bank, report, theirs, clips=options.clips, weights=options.weights)
-    print(json.dumps(asdict(report))) if options.json else _print(report)
+    if options.json:
+        printing.print_json(asdict(report))
+    else:
+        _print(report)
     return 0 if report.verdict == [] else 1
 
 
@@ -256,28 +259,26 @@ def _rebuilt(bank: FeatureBank, space: str, weights: str | None) -> tuple[Any, A
 
 
 def _print(report: Report) -> None:
-    console = Console(highlight=False)
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("time s", "cosine", "largest difference"):
-        table.add_column(column, justify="right")
-    for clip in report.clips[:12]:
-        table.add_row(f"{clip['at_s']:.3f}", f"{clip['cosine']:.6f}", f"{clip['max_difference']:.4g}")
-    console.print(Text(f"{report.space} of {report.video_id}: mean cosine {report.mean_cosine:.6f}"), style="bold")
+    console = printing.console()
+    subject = printing.harmless(f"{report.space} of {report.video_id}")
+    console.print(f"{subject}: mean cosine {report.mean_cosine:.6f}", style="bold")
+    table = printing.table(">time s", ">cosine", ">largest difference")
+    for clip in report.clips[:CLIPS_SHOWN]:
+        cells = f"{clip['at_s']:.3f}", f"{clip['cosine']:.6f}", f"{clip['max_difference']:.4g}"
+        printing.add_row(table, *cells)
     console.print(table)
-    if len(report.clips) > 12:
-        console.print(f"... and {len(report.clips) - 12} more clips (--json has all)")
+    if len(report.clips) > CLIPS_SHOWN:
+        console.print(f"... and {len(report.clips) - CLIPS_SHOWN} more clips (--json has all)")
     for note in report.notes:
-        console.print(Text(f"note: {note}"))
+        console.print(f"note: {note}")
     if report.suspects:
-        suspects = Table(box=None, pad_edge=False, header_style="bold")
-        for column in ("distance", "mean cosine"):
-            suspects.add_column(column, justify="right")
-        suspects.add_column("with this step changed in ours")
-        for entry in report.suspects[:8]:
-            suspects.add_row(f"{entry['distance']:.5f}", f"{entry['mean_cosine']:.6f}", Text(entry["step"]))
+        suspects = printing.table(">distance", ">mean cosine", "with this step changed in ours")
+        for entry in report.suspects[:SUSPECTS_SHOWN]:
+            cells = f"{entry['distance']:.5f}", f"{entry['mean_cosine']:.6f}", entry["step"]
+            printing.add_row(suspects, *cells)
         console.print()
         console.print(suspects)
-    console.print(Text(_sentence(report), style="bold"))
+    console.print(_sentence(report), style="bold")
 
 
 def _sentence(report: Report) -> str:

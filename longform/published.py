@@ -35,7 +35,8 @@ class Row:
     """One network at one input, with one published figure or none."""
 
     model: str
-    """Name for `build_backbone`; with `absent`, what the document calls it."""
+    """Name for `build_backbone`, or `MODEL` of `published_lfb` or `published_object_transformer`; with `absent`, what
+    the document calls it."""
     variant: str = ""
     """What differs from the network of that name, in the document's words."""
     input: InputSize | None = None
@@ -75,8 +76,10 @@ class Row:
 def published_rows() -> tuple[Row, ...]:
     """Every network of the project with its variants, every published figure of the four documents and the zoos."""
     from longform.published_inception import INCEPTION_ROWS
+    from longform.published_lfb import LFB_ROWS
     from longform.published_nonlocal import NONLOCAL_ROWS
+    from longform.published_object_transformer import OBJECT_TRANSFORMER_ROWS
     from longform.published_slowfast import SLOWFAST_ROWS
     from longform.published_systems import SYSTEM_ROWS
 
-    return (*NONLOCAL_ROWS, *SLOWFAST_ROWS, *INCEPTION_ROWS, *SYSTEM_ROWS)
+    return (*NONLOCAL_ROWS, *SLOWFAST_ROWS, *INCEPTION_ROWS, *LFB_ROWS, *OBJECT_TRANSFORMER_ROWS, *SYSTEM_ROWS)

@@ -9,8 +9,6 @@ THESIS = "Wu's thesis"
 
 OTHER_NETWORK = "A network of other authors, for comparison in the document; it is not in this project."
 COVIAR_ISSUE = "Compressed-domain recognition comes with issue 8."
-LFB_ISSUE = "Long-term feature banks and their operators come with issue 6."
-TRANSFORMER_ISSUE = "Object Transformers come with issue 7."
 
 ACTION_DETECTION = Row(
     model="slowfast_16x8_r101_nl",
@@ -57,34 +55,6 @@ COVIAR_RATIOS = (
     ),
 )
 
-AVA_BASELINE = Row(
-    model="lfb_i3d_nl_r50",
-    variant="AVA baseline (3D CNN)",
-    input=(32, 224, 224),
-    options={"head": "roi", "num_classes": 80, "activation": "sigmoid"},
-    source=f"{THESIS}, Table 7.2f: the unit, 1x; its size is not printed",
-    note="Counted up to the maps, without boxes.",
-)
-
-TABLE_7_2F = tuple(
-    Row(
-        model=model,
-        variant="AVA",
-        absent=LFB_ISSUE,
-        relative_to=AVA_BASELINE,
-        params_times=params,
-        macs_times=macs,
-        source=f"{THESIS}, Table 7.2f",
-    )
-    for model, params, macs in (
-        ("3D CNN, two in an ensemble", 2.0, 2.0),
-        ("STO", 1.0, 1.12),
-        ("STO, two in an ensemble", 2.0, 2.24),
-        ("LFB, 2 layers", 2.0, 2.12),
-        ("LFB, 3 layers", 2.0, 2.15),
-    )
-)
-
 DETECTOR_INPUT = (1, 800, 1344)
 """800x1333, the size of Detectron2's model zoo, padded to whole cells of the coarsest map."""
 
@@ -98,28 +68,15 @@ TABLE_8_3 = (
         macs=88.6e9,
         source=f"{THESIS}, Table 8.3 (object detection)",
         reading=Reading(
-            text="The parameters are those for COCO's 80 classes, without the frozen normalisations. Multiply-adds are "
-            "not explained: the thesis states no picture size, and at Detectron2's own, 800x1333 padded to 800x1344, "
-            "the network needs 3.3 times as many (body 162.2 G, pyramid 60.9 G, proposals 53.1 G, head over 1000 "
-            "boxes 14.3 G). A picture of about 0.29 megapixels comes close to the figure, such as one of 448x640",
+            text="The parameters are those for COCO's 80 classes, without the frozen normalisations. The multiply-adds "
+            "are not explained, only matched: the thesis states neither the picture's size nor how it counts. At "
+            "Detectron2's own size, 800x1333 padded to 800x1344, the network needs 3.3 times as many (body 162.2 G, "
+            "pyramid 60.9 G, proposals 53.1 G, head over 1000 boxes 14.3 G), so pictures were smaller. No size in "
+            "whole cells of 32 pixels gives 88.6 G with 1000 boxes: it may be a mean over pictures, or a part, as "
+            "448x768 without the box head comes to 88.4 G, and with two operations for each normalised value to "
+            "88.6 G. All of it at 448x640, 0.29 megapixels, is nearest",
             input=(1, 448, 640),
         ),
-    ),
-    Row(
-        model="Object Transformer",
-        absent=TRANSFORMER_ISSUE,
-        params=27.0e6,
-        macs=1.8e9,
-        source=f"{THESIS}, Table 8.3 (transformer)",
-        note="'2.2x smaller, 0.7 % of the FLOPs': 59.2 / 27.0 = 2.19 and 1.8 / 242.0 = 0.74 %.",
-    ),
-    Row(
-        model="Object Transformer",
-        variant="with its short-term network",
-        absent=TRANSFORMER_ISSUE,
-        relative_to=ACTION_DETECTION,
-        macs_times=1.007,
-        source=f"{THESIS}, Table 8.4 (two rows)",
     ),
 )
 
@@ -143,6 +100,6 @@ SLOWFAST_COMPARISONS = (
 )  # fmt: skip
 
 SYSTEM_ROWS = (
-    ACTION_DETECTION, COVIAR, *IMAGE_NETWORKS, *COVIAR_RATIOS, AVA_BASELINE, *TABLE_7_2F, *TABLE_8_3, *DETECTORS,
+    ACTION_DETECTION, COVIAR, *IMAGE_NETWORKS, *COVIAR_RATIOS, *TABLE_8_3, *DETECTORS,
     *SLOWFAST_COMPARISONS,
 )  # fmt: skip

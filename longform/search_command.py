@@ -7,18 +7,13 @@ import json
 import sys
 from dataclasses import asdict
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
 from longform.query import search as searching
 from longform.query.filters import Filters
 from longform.query.index import RECALL_AT, build
+from pipeline import printing
 from pipeline.bank.errors import BankError
 from pipeline.bank.reader import FeatureBank
-from pipeline.rows import printable
 
-LINE_LENGTH = 200
 GOOD_RECALL = 0.99
 
 
@@ -31,6 +26,7 @@ def index(arguments: argparse.Namespace) -> int:
         arguments.type,
         arguments.metric,
         rebuild=arguments.rebuild,
+        device=arguments.device,
         progress=progress,
     )
     facts = report.facts
@@ -68,22 +64,29 @@ def search(arguments: argparse.Namespace) -> int:
         stale_ok=arguments.stale == "ok",
     )
     for note in answer.notes:
-        print(printable(note), file=sys.stderr)
+        print(printing.harmless(note), file=sys.stderr)
     if arguments.json:
-        print(json.dumps([hit.to_json() for hit in answer.hits], indent=2, ensure_ascii=False))
+        printing.print_json([hit.to_json() for hit in answer.hits])
     else:
         _print_hits(answer.hits)
     return 0
 
 
 def _query(bank: FeatureBank, arguments: argparse.Namespace) -> searching.Query:
-    """The one query that the options name: a vector file, a moment of a video, or a track of it."""
-    if (arguments.vector is None) == (arguments.video is None):
-        raise BankError("Cannot search: expected either --video with --at or --track, or --vector.")
+    """The one query that the options name: a text, a vector file, a moment of a video, or a track of it."""
+    given = [name for name in ("video", "vector", "text") if getattr(arguments, name) is not None]
+    if len(given) != 1:
+        raise BankError("Cannot search: expected one of --video with --at or --track, --vector, and --text.")
+    if arguments.video is None and (arguments.at is not None or arguments.track is not None):
+        raise BankError(f"Cannot search: got --at or --track with --{given[0]}, expected them with --video.")
+    if arguments.weights is not None and arguments.text is None:
+        raise BankError(f"Cannot search: got --weights with --{given[0]}, expected it with --text.")
     if arguments.vector is not None:
-        if arguments.at is not None or arguments.track is not None:
-            raise BankError("Cannot search: got --at or --track with --vector, expected them with --video.")
         return searching.vector_file(arguments.vector)
+    if arguments.text is not None:
+        from longform.query.text import text
+
+        return text(bank, arguments.space, arguments.text, arguments.weights)
     if arguments.at is not None:
         return searching.moment(bank, arguments.space, arguments.video, arguments.at, arguments.track)
     if arguments.track is not None:
@@ -92,17 +95,11 @@ def _query(bank: FeatureBank, arguments: argparse.Namespace) -> searching.Query:
 
 
 def _print_hits(hits: tuple[searching.Hit, ...]) -> None:
-    console = Console(highlight=False, markup=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, markup=False, width=LINE_LENGTH)
-    table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
-    for name in ("score", "time s", "track"):
-        table.add_column(name, justify="right")
-    table.add_column("video", overflow="fold")
+    table = printing.table(">score", ">time s", ">track", "video")
     for hit in hits:
-        track = "" if hit.track_id is None else str(hit.track_id)
-        table.add_row(f"{hit.score:.4f}", f"{hit.at_s:.3f}", track, Text(printable(hit.video_id)))
-    console.print(table)
+        track = "" if hit.track_id is None else hit.track_id
+        printing.add_row(table, f"{hit.score:.4f}", f"{hit.at_s:.3f}", track, hit.video_id)
+    printing.console().print(table)
 
 
 def _progress(text: str) -> None:

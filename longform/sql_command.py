@@ -6,7 +6,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from decimal import Decimal
 from pathlib import Path
@@ -15,32 +15,36 @@ from typing import IO, Any
 import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
-from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
-from longform.query.sql import SqlError, query
+from pipeline import printing
 from pipeline.bank.reader import FeatureBank
-from pipeline.rows import printable
+from pipeline.bank.sql import SqlError, query, stream
 
 FORMAT_OF_SUFFIX = {".csv": "csv", ".json": "json", ".parquet": "parquet"}
 VALUES_SHOWN = 4
+_BATCH_ROWS = 1024
 
 
 def sql(arguments: argparse.Namespace) -> int:
     """Run the command. Raises SqlError; nothing is left of a file that could not be written whole."""
     form = _format(arguments)
-    answer = query(FeatureBank.open(arguments.bank), arguments.query, allow_files=arguments.allow_files)
+    bank = FeatureBank.open(arguments.bank)
     if arguments.output is None:
+        answer = query(bank, arguments.query, allow_files=arguments.allow_files)
         if form == "table":
             _print_table(answer)
         else:
             sys.stdout.flush()
-            WRITERS[form](answer, sys.stdout.buffer)
+            WRITERS[form](answer.schema, answer.to_batches(_BATCH_ROWS), sys.stdout.buffer)
         return 0
-    with _replacing(Path(arguments.output)) as out:
-        WRITERS[form](answer, out)
-    print(f"{answer.num_rows} rows in {printable(arguments.output)}", file=sys.stderr)
+
+    def write(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> int:
+        with _replacing(Path(arguments.output)) as out:
+            return WRITERS[form](schema, batches, out)
+
+    rows = stream(bank, arguments.query, write, allow_files=arguments.allow_files)
+    print(f"{rows} rows in {printing.harmless(arguments.output)}", file=sys.stderr)
     return 0
 
 
@@ -73,37 +77,53 @@ def _replacing(path: Path) -> Iterator[IO[bytes]]:
             scratch.unlink()
 
 
-def _write_csv(answer: pa.Table, out: IO[bytes]) -> None:
+def _write_csv(schema: pa.Schema, batches: Iterable[pa.RecordBatch], out: IO[bytes]) -> int:
     """Lists and structures become JSON in their cell."""
-    for place, field in enumerate(answer.schema):
-        if pa.types.is_nested(field.type):
-            cells = [None if value is None else _to_json(value) for value in answer.column(place).to_pylist()]
-            answer = answer.set_column(place, field.name, pa.array(cells, pa.string()))
-    pacsv.write_csv(answer, out)
+    nested = [place for place, field in enumerate(schema) if pa.types.is_nested(field.type)]
+    flat = schema
+    for place in nested:
+        flat = flat.set(place, pa.field(schema.field(place).name, pa.string()))
+    rows = 0
+    with pacsv.CSVWriter(out, flat) as writer:
+        for batch in batches:
+            columns = list(batch.columns)
+            for place in nested:
+                cells = [None if value is None else _to_json(value) for value in columns[place].to_pylist()]
+                columns[place] = pa.array(cells, pa.string())
+            writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=flat))
+            rows += batch.num_rows
+    return rows
 
 
-def _write_json(answer: pa.Table, out: IO[bytes]) -> None:
+def _write_json(schema: pa.Schema, batches: Iterable[pa.RecordBatch], out: IO[bytes]) -> int:
     """A list of objects, one row a line; names that occur twice get a number."""
-    names = _distinct(answer.column_names)
-    separator = "["
-    for batch in answer.to_batches(max_chunksize=1024):
+    names, rows = _distinct(schema.names), 0
+    for batch in batches:
         columns = [column.to_pylist() for column in batch.columns]
         for row in zip(*columns, strict=True):
             line = _to_json(dict(zip(names, row, strict=True)))
-            out.write(f"{separator}\n  {line}".encode())
-            separator = ","
-    out.write(b"[]\n" if separator == "[" else b"\n]\n")
+            out.write(f"{',' if rows else '['}\n  {line}".encode())
+            rows += 1
+    out.write(b"\n]\n" if rows else b"[]\n")
+    return rows
 
 
-def _write_parquet(answer: pa.Table, out: IO[bytes]) -> None:
-    pq.write_table(answer.rename_columns(_distinct(answer.column_names)), out, compression="zstd")
+def _write_parquet(schema: pa.Schema, batches: Iterable[pa.RecordBatch], out: IO[bytes]) -> int:
+    named = pa.schema([field.with_name(name) for field, name in zip(schema, _distinct(schema.names), strict=True)])
+    rows = 0
+    with pq.ParquetWriter(out, named, compression="zstd") as writer:
+        for batch in batches:
+            writer.write_table(pa.Table.from_arrays(batch.columns, schema=named))  # write_batch would collect a million
+            rows += batch.num_rows
+    return rows
 
 
-WRITERS: dict[str, Callable[[pa.Table, IO[bytes]], None]] = {
+WRITERS: dict[str, Callable[[pa.Schema, Iterable[pa.RecordBatch], IO[bytes]], int]] = {
     "csv": _write_csv,
     "json": _write_json,
     "parquet": _write_parquet,
 }
+"""Each writes an answer as it comes, and gives the number of its rows."""
 
 
 def _distinct(names: list[str]) -> list[str]:
@@ -137,18 +157,16 @@ def _plain(value: Any) -> Any:
 
 
 def _print_table(answer: pa.Table) -> None:
-    console = Console(highlight=False, markup=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, markup=False, width=200)
-    table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
+    console = printing.console()
+    table = printing.table()
     for field in answer.schema:
         is_number = (
             pa.types.is_integer(field.type) or pa.types.is_floating(field.type) or pa.types.is_decimal(field.type)
         )
-        table.add_column(Text(printable(field.name)), justify="right" if is_number else "left", overflow="fold")
-    for batch in answer.to_batches(max_chunksize=1024):
+        table.add_column(Text(printing.harmless(field.name)), justify="right" if is_number else "left", overflow="fold")
+    for batch in answer.to_batches(_BATCH_ROWS):
         for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-            table.add_row(*(Text(_cell(value)) for value in row))
+            printing.add_row(table, *(printing.lines(_cell(value)) for value in row))
     console.print(table)
     console.print(f"{answer.num_rows} {'row' if answer.num_rows == 1 else 'rows'}", style="dim")
 
@@ -161,4 +179,4 @@ def _cell(value: Any) -> str:
     if isinstance(value, list):
         head = " ".join(_cell(item) for item in value[:VALUES_SHOWN])
         return head if len(value) <= VALUES_SHOWN else f"{head} ... |{len(value)}|"
-    return "\n".join(printable(line) for line in str(value).split("\n"))
+    return str(value)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Iterable
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -17,9 +15,11 @@ from extractors.errors import WeightsError
 from extractors.weights.card import WeightCard
 from extractors.weights.cards import CARDS, FAMILIES
 from extractors.weights.store import Check, Store
+from pipeline import printing
 
 _PROGRESS_EVERY_S = 2.0
-_WIDTH = 100
+WIDTHS = (1, 36, 25, 16, 12)
+"""Of the listing's columns: those of all families stand below each other."""
 _STYLES = {"ok": "green", "recorded": "green", "changed": "bold red", "missing": "yellow"}
 
 
@@ -32,27 +32,25 @@ def weights(arguments: argparse.Namespace) -> int:
 
 def _list(store: Store, arguments: argparse.Namespace) -> int:
     if arguments.json:
-        _print_json(_described(store, card) for card in CARDS.values())
+        printing.print_json([_described(store, card) for card in CARDS.values()])
         return 0
-    console = _console()
+    console = printing.console()
+    console.width = max(console.width, sum(WIDTHS) + 2 * len(WIDTHS))
     for family, cards in FAMILIES.items():
-        console.print(Text(family, style="bold"))
+        console.print(family, style="bold")
         console.print(_listing(store, cards))
         console.print()
     here = sum(store.find(name) is not None for name in CARDS)
-    console.print(Text(f"{here} of {len(CARDS)} are here (*), in {store.folder}."), soft_wrap=True)
+    console.print(f"{here} of {len(CARDS)} are here (*), in {printing.harmless(str(store.folder))}.", soft_wrap=True)
     console.print("Get more with: longform weights fetch NAME. Addresses, notes and sha256: --json.")
     return 0
 
 
 def _listing(store: Store, cards: Iterable[WeightCard]) -> Table:
-    table = Table(box=None, pad_edge=False, show_edge=False, header_style="dim")
-    for title, width in (("", 1), ("name", 36), ("network", 25), ("published, %", 16), ("licence", 12)):
-        table.add_column(title, width=width, overflow="fold")
+    table = printing.table("", "name", "network", "published, %", "licence", widths=WIDTHS)
     for card in cards:
         figure = next((f"{name.replace('_', ' ')} {value:.1f}" for name, value in card.accuracy.items()), "")
-        cells = ("*" if store.find(card.name) else "", card.name, card.model, figure, card.licence)
-        table.add_row(*(Text(cell) for cell in cells))
+        printing.add_row(table, "*" if store.find(card.name) else "", card.name, card.model, figure, card.licence)
     return table
 
 
@@ -78,7 +76,7 @@ def _report(store: Store, names: Iterable[str], as_json: bool) -> None:
     """Where files now are."""
     found = [_described(store, CARDS[name]) for name in names]
     if as_json:
-        _print_json(found)
+        printing.print_json(found)
         return
     for facts in found:
         if facts["path"] is not None:
@@ -88,11 +86,11 @@ def _report(store: Store, names: Iterable[str], as_json: bool) -> None:
 def _verify(store: Store, arguments: argparse.Namespace) -> int:
     checks = store.verify(arguments.names)
     if arguments.json:
-        _print_json(_check_described(check) for check in checks)
+        printing.print_json([_check_described(check) for check in checks])
     elif not checks:
         print(f"There are no weight files in {store.folder}.")
     else:
-        console = _console()
+        console = printing.console()
         for check in checks:
             console.print(_check_line(check), soft_wrap=True)
     return int(any(check.status in ("changed", "missing") for check in checks))
@@ -100,7 +98,7 @@ def _verify(store: Store, arguments: argparse.Namespace) -> int:
 
 def _check_line(check: Check) -> Text:
     line = Text(f"{check.status:9}", style=_STYLES[check.status])
-    line.append(f"{check.name}  {check.path}", style="default")
+    line.append(f"{check.name}  {printing.harmless(str(check.path))}", style="default")
     if check.status == "changed":
         line.append(f"\n         sha256 is {check.sha256}\n         expected  {check.expected}", style="default")
     return line
@@ -152,13 +150,3 @@ class _Progress:
         self._next_s = now_s + _PROGRESS_EVERY_S
         of = f" of {total / 2**20:.0f} MiB ({100 * done // total} %)" if total else " MiB"
         print(f"{self._name}: {done / 2**20:.0f}{of}", file=sys.stderr, flush=True)
-
-
-def _console() -> Console:
-    """Standard output; a pipe gets whole lines."""
-    console = Console(highlight=False)
-    return console if console.is_terminal and console.width >= _WIDTH else Console(highlight=False, width=_WIDTH)
-
-
-def _print_json(values: Iterable[dict[str, Any]]) -> None:
-    print(json.dumps(list(values), indent=2, ensure_ascii=False))

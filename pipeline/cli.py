@@ -58,7 +58,8 @@ def _extract(parser: argparse.ArgumentParser) -> None:
                         "about S seconds that are worked on in parallel (default: %(default)g)")  # fmt: skip
     parser.add_argument("--weights", action="append", default=[], metavar="[ROLE=]W", help="for presets with "
                         "networks: a checkpoint of longform weights list, a weight file, or 'untrained' (default: "
-                        "the preset's own); with several networks say which: people=W; may be repeated")  # fmt: skip
+                        "the preset's own); for preset text hf:FOLDER or hf:OWNER/NAME; with several networks say "
+                        "which: people=W; may be repeated")  # fmt: skip
     _network(parser)
     parser.add_argument("--decoder", default="pyav", choices=("pyav", "decord"), help="default: %(default)s")
     parser.add_argument("--stall-s", type=float, default=300.0, metavar="S", help="give a video up after S seconds "
@@ -105,9 +106,58 @@ def _window(parser: argparse.ArgumentParser) -> None:
     _json(parser)
 
 
+EXPORTS = ("lvu", "lfb-ava", "lfb-epic-verb", "lfb-epic-noun", "lfb-charades")
+IMPORTS = (*EXPORTS, "lvu-ava")
+
+
+def _interchange(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--space", metavar="S", help="feature space (default: that of the format)")
+    parser.add_argument("--frame-list", action="append", default=[], metavar="LIST", help="lfb: frame list of a "
+                        "split, which says what video a number means; one for each file, in their order")  # fmt: skip
+    parser.add_argument("--start-second", type=_not_negative, default=0, metavar="N", help="lfb-ava: second of the "
+                        "film that is 0 s in the bank (default: %(default)s)")  # fmt: skip
+    _json(parser)
+
+
+def _import(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("format", choices=IMPORTS, metavar="FORMAT", help=", ".join(IMPORTS))
+    parser.add_argument("files", nargs="+", metavar="FILE", help="files of that format; for lvu folders too")
+    parser.add_argument("--bank", required=True, metavar="BANK", help="folder or uri of the bank to make or extend")
+    _interchange(parser)
+
+
+def _export(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("format", choices=EXPORTS, metavar="FORMAT", help=", ".join(EXPORTS))
+    _bank(parser)
+    parser.add_argument("-o", "--output", required=True, metavar="DIR", help="folder to write")
+    parser.add_argument("--split", default="train", choices=("train", "val"), help="lfb: name of the file "
+                        "(default: %(default)s)")  # fmt: skip
+    parser.add_argument("--task", action="append", default=[], metavar="T", help="lvu: write instance_meta_T.pkl "
+                        "(default: all); may be repeated")  # fmt: skip
+    _interchange(parser)
+
+
 def _complexity(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("models", nargs="*", metavar="MODEL", help="names of networks (default: all)")
     _json(parser)
+
+
+def _count(parser: argparse.ArgumentParser) -> None:
+    sets = parser.add_subparsers(dest="dataset", required=True, metavar="DATASET")
+    ava = sets.add_parser("ava", help="frame lists of AVA, and the boxes to train on")
+    ava.add_argument("--ground-truth", nargs="+", metavar="FILE", help="ava_train_v2.1.csv")
+    ava.add_argument("--boxes", nargs="+", metavar="FILE", help="ava_train_predicted_boxes.csv")
+    epic = sets.add_parser("epic", help="segments of EPIC-KITCHENS-55 or -100")
+    for name in ("train", "val", "test", "test-seen", "test-unseen"):
+        epic.add_argument(f"--{name}", metavar="FILE", help=f"segments of the split {name}")
+    charades = sets.add_parser("charades", help="videos and actions, or frame lists, of Charades")
+    for name in ("train", "test"):
+        charades.add_argument(f"--{name}", metavar="FILE", help=f"Charades_v1_{name}.csv")
+    for dataset in (ava, charades):
+        dataset.add_argument("--train-frames", metavar="FILE", help="frame list of training")
+        dataset.add_argument("--val-frames", metavar="FILE", help="frame list of validation")
+    for dataset in (ava, epic, charades):
+        _json(dataset)
 
 
 def _weights(parser: argparse.ArgumentParser) -> None:
@@ -187,6 +237,8 @@ def _index(parser: argparse.ArgumentParser) -> None:
                         "that of the index there is)")  # fmt: skip
     parser.add_argument("--metric", choices=("cosine", "l2"), help="default: cosine, or that of the index there is")
     parser.add_argument("--rebuild", action="store_true", help="make it anew instead of adding what is new")
+    parser.add_argument("--device", default="cpu", metavar="D", help="where it is made: cpu, or with faiss-gpu cuda or "
+                        "cuda:1 (default: %(default)s)")  # fmt: skip
     _json(parser)
 
 
@@ -197,6 +249,9 @@ def _search(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--at", type=float, metavar="T", help="moment of that video, in seconds")
     parser.add_argument("--track", type=int, metavar="ID", help="track of that video")
     parser.add_argument("--vector", metavar="FILE", help="query from an .npy file, (dim,) or (n, dim)")
+    parser.add_argument("--text", metavar="WORDS", help="query in words, for a space of preset text")
+    parser.add_argument("--weights", metavar="hf:FOLDER", help="where the model of the space is now, for --text "
+                        "(default: where it was)")  # fmt: skip
     parser.add_argument("-k", type=_at_least_one, default=10, metavar="K", help="answers (default: %(default)s)")
     parser.add_argument("--in", dest="within", action="append", default=[], metavar="VIDEO", help="only in this video; "
                         "may be repeated")  # fmt: skip
@@ -209,6 +264,15 @@ def _search(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--exact", action="store_true", help="compare every row, without an index")
     parser.add_argument("--stale", choices=("ok",), help="answer from an index that does not know all of the bank")
     _json(parser)
+
+
+def _recipes(function: str) -> Configure:
+    """Options of the recipes of `longform`, which this layer may not import by name."""
+
+    def configure(parser: argparse.ArgumentParser) -> None:
+        getattr(importlib.import_module("longform.training.recipes"), function)(parser)
+
+    return configure
 
 
 COMMANDS: dict[str, tuple[str, str, Configure]] = {
@@ -232,10 +296,23 @@ COMMANDS: dict[str, tuple[str, str, Configure]] = {
         "longform.parity:parity",
         _parity,
     ),
+    "count": (
+        "how much of a data set is there, beside the published counts",
+        "longform.datasets.counts:count",
+        _count,
+    ),
+    "eval": ("measure a model on a data set", "longform.train_command:evaluate", _recipes("configure_eval")),
+    "export": ("write a bank as files of other projects", "longform.import_command:export_files", _export),
+    "import": ("read feature files of other projects into a bank", "longform.import_command:import_files", _import),
     "index": ("make a feature space quick to search", "longform.search_command:index", _index),
-    "search": ("the moments most like a moment, a track or a vector", "longform.search_command:search", _search),
+    "search": (
+        "the moments most like a moment, a track, a vector or a text",
+        "longform.search_command:search",
+        _search,
+    ),
     "sql": ("ask the tables of a bank with SQL", "longform.sql_command:sql", _sql),
     "report": ("one HTML page of a bank or a video, to look at", "longform.report.command:report", _report),
+    "train": ("train a model by a recipe", "longform.train_command:train", _recipes("configure_train")),
     "weights": ("list, download and check the weights of networks", "longform.weights:weights", _weights),
     "window": ("features of one video around a time", "pipeline.commands:window", _window),
 }
@@ -297,7 +374,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_USAGE
 
 
-VALUES_THAT_MAY_START_WITH_A_DASH = ("--video", "--at", "--in")
+VALUES_THAT_MAY_START_WITH_A_DASH = ("--video", "--at", "--in", "--text")
 
 
 def _joined(words: list[str]) -> list[str]:

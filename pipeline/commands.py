@@ -1,7 +1,6 @@
 """The subcommands: parsed options to one library call, and its result as text or JSON."""
 
 import argparse
-import json
 import logging
 import os
 import signal
@@ -12,34 +11,8 @@ import warnings
 from dataclasses import asdict
 from typing import Any, NoReturn
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
+from pipeline import printing
 from pipeline.progress import hours
-from pipeline.rows import printable
-
-
-def _print_json(value: Any) -> None:
-    print(json.dumps(value, indent=2, default=str, ensure_ascii=False))
-
-
-def _table(*columns: str) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
-    for column in columns:
-        number = column.startswith(">")
-        table.add_column(column.lstrip(">"), justify="right" if number else "left", overflow="fold")
-    return table
-
-
-def _row(table: Table, *cells: object) -> None:
-    table.add_row(*(Text(str(cell)) for cell in cells))
-
-
-def _console() -> Console:
-    """Standard output; a pipe gets whole lines, however long."""
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=200)
 
 
 def probe(options: argparse.Namespace) -> int:
@@ -62,7 +35,7 @@ def probe(options: argparse.Namespace) -> int:
         measured |= {"rotation_deg": geometry["rotation_deg"], "pixel_aspect": str(geometry["pixel_aspect"])}
         results.append({"uri": uri, "header": asdict(facts.header), "measured": measured})
     if options.json:
-        _print_json(results)
+        printing.print_json(results)
     else:
         for result in results:
             _print_facts(result)
@@ -70,15 +43,15 @@ def probe(options: argparse.Namespace) -> int:
 
 
 def _print_facts(result: dict) -> None:
-    console = _console()
+    console = printing.console()
     if "error" in result:
-        console.print(Text(result["error"], style="red"))
+        console.print(printing.lines(result["error"], style="red"))
         return
-    console.print(Text(result["uri"], style="bold"))
-    table = _table("", "header says", "measured")
+    console.print(printing.harmless(result["uri"]), style="bold")
+    table = printing.table("", "header says", "measured")
     header, measured = result["header"], result["measured"]
     for key in [*header, *(key for key in measured if key not in header)]:
-        _row(table, key, *("" if group.get(key) is None else group[key] for group in (header, measured)))
+        printing.add_row(table, key, *("" if group.get(key) is None else group[key] for group in (header, measured)))
     console.print(table)
 
 
@@ -111,7 +84,7 @@ def extract(options: argparse.Namespace) -> int:
         beam_args=options.beam_args,
     )
     if options.json:
-        _print_json(asdict(report) | {"speed": report.speed})
+        printing.print_json(asdict(report) | {"speed": report.speed})
     else:
         _print_report(report, options.bank)
     return 1 if report.failed else 0
@@ -154,13 +127,13 @@ def _leave(signals: socket.socket, _keep_open: socket.socket, bank: str) -> NoRe
 
 
 def _print_report(report: Any, bank: str) -> None:
-    console = _console()
-    failures = _table("failed", "stage", "error")
+    console = printing.console()
+    failures = printing.table("failed", "stage", "error")
     for failure in report.failures:
-        _row(failures, failure["video_id"], failure["stage"], failure["error"])
-    damage = _table("damaged, readable part kept", "what is missing")
+        printing.add_row(failures, failure["video_id"], failure["stage"], printing.lines(failure["error"]))
+    damage = printing.table("damaged, readable part kept", "what is missing")
     for entry in report.damaged:
-        _row(damage, entry["video_id"], entry["damage"])
+        printing.add_row(damage, entry["video_id"], entry["damage"])
     for table in (damage, failures):
         if table.row_count:
             console.print(table)
@@ -183,12 +156,12 @@ def _print_report(report: Any, bank: str) -> None:
         if shown:
             console.print(f"{decoded} frames decoded for {shown} frames of video ({decoded / shown:.3f})")
     if report.ignored:
-        console.print(Text(f"{len(report.ignored)} files are no videos: {_some(report.ignored)}"))
-    console.print(Text(f"bank: {bank}"))
+        console.print(f"{len(report.ignored)} files are no videos: {_some(report.ignored)}")
+    console.print(f"bank: {printing.harmless(bank)}")
 
 
 def _some(paths: tuple[str, ...]) -> str:
-    names = [printable(os.path.basename(path)) for path in paths]
+    names = [printing.harmless(os.path.basename(path)) for path in paths]
     return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
 
 
@@ -197,27 +170,27 @@ def inspect(options: argparse.Namespace) -> int:
 
     facts = read_counts(options.bank)
     if options.json:
-        _print_json(facts)
+        printing.print_json(facts)
         return 0
-    console = _console()
+    console = printing.console()
     ok, failed = facts["videos"]["ok"], facts["videos"]["failed"]
     console.print(f"{ok} videos ok, {failed} failed; {hours(3600 * facts['hours'])} of video; "
                   f"{facts['files']} files, {facts['bytes'] / 1e6:.1f} MB")  # fmt: skip
-    table = _table("table or space", ">rows", ">dim")
+    table = printing.table("table or space", ">rows", ">dim")
     for name, rows in facts["tables"].items():
-        _row(table, name, rows, "")
+        printing.add_row(table, name, rows, "")
     for name, space in facts["spaces"].items():
-        _row(table, name, space["rows"], space["dim"])
+        printing.add_row(table, name, space["rows"], space["dim"])
     console.print(table)
     for title, entries, columns in (
         ("failures", facts["failures"], ("video_id", "stage", "error")),
         ("damaged", facts["damaged"], ("video_id", "damage")),
     ):
         if entries:
-            listing = _table(*columns)
+            listing = printing.table(*columns)
             for entry in entries:
-                _row(listing, *(entry[column] for column in columns))
-            console.print(f"\n[bold]{title}[/bold]")
+                printing.add_row(listing, *(entry[column] for column in columns))
+            console.print(f"\n{title}", style="bold")
             console.print(listing)
     return 0
 
@@ -227,14 +200,15 @@ def verify(options: argparse.Namespace) -> int:
 
     report = check(options.bank, quick=options.quick)
     if options.json:
-        _print_json(asdict(report) | {"whole": report.is_whole})
+        printing.print_json(asdict(report) | {"whole": report.is_whole})
     else:
         for problem in report.problems:
-            print(f"{problem.path}: {problem.message}")
+            print(printing.harmless(f"{problem.path}: {problem.message}"))
         if report.warnings:
             print(f"{len(report.warnings)} files that no video names, left by a stopped run; compact removes them")
         state = "whole" if report.is_whole else f"NOT whole: {len(report.problems)} problems"
-        print(f"{options.bank} is {state} ({report.videos} videos, {report.files} files, {report.rows} rows)")
+        counted = f"{report.videos} videos, {report.files} files, {report.rows} rows"
+        print(f"{printing.harmless(options.bank)} is {state} ({counted})")
     return 0 if report.is_whole else 1
 
 
@@ -243,7 +217,7 @@ def compact(options: argparse.Namespace) -> int:
 
     report = merge(options.bank, target_mb=options.target_mb)
     if options.json:
-        _print_json(asdict(report))
+        printing.print_json(asdict(report))
     else:
         print(f"{report.files_before} files became {report.files_after} ({report.bytes_after / 1e6:.1f} MB)")
     return 0
@@ -255,15 +229,15 @@ def window(options: argparse.Namespace) -> int:
     bank = FeatureBank.open(options.bank)
     found = bank.window(options.space, options.video, options.at, before_s=options.before, after_s=options.after)
     if options.json:
-        print(json.dumps(found.to_json()))
+        printing.print_json(found.to_json(), indent=None)
         return 0
-    console = _console()
-    table = _table(">time s", ">track", "box", "feature")
+    console = printing.console()
+    table = printing.table(">time s", ">track", "box", "feature")
     for i, at_s in enumerate(found.times):
         box = "" if found.boxes is None else " ".join(f"{side:.3f}" for side in found.boxes[i])
         track = "" if found.track_ids is None or found.track_ids[i] < 0 else found.track_ids[i]
         head = " ".join(f"{value:+.3f}" for value in found.features[i][:6])
-        _row(table, f"{at_s:.3f}", track, box, f"{head} ... |{found.features.shape[1]}|")
+        printing.add_row(table, f"{at_s:.3f}", track, box, f"{head} ... |{found.features.shape[1]}|")
     console.print(table)
-    console.print(f"{len(found.times)} items of {options.space}")
+    console.print(f"{len(found.times)} items of {printing.harmless(options.space)}")
     return 0

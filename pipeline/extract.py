@@ -101,8 +101,8 @@ def extract(
 def prepare_bank(bank: str, config: ExtractConfig) -> BankWriter:
     """Create or open the bank, and note the run and its spaces in `bank.json`."""
     manifest = create_or_open(bank)
+    cards = {space: card for stage in config.stages for space, card in stage.feature_cards().items()}
     for stage in config.stages:
-        cards = stage.feature_cards()
         for space, dim in stage.spaces.items():
             manifest.register_space(space, dim, stage.settings() | {"card": cards.get(space)})
     versions = {name: _version(name) for name in RECORDED_PACKAGES} | {"python": platform.python_version()}
@@ -128,7 +128,8 @@ def _is_up_to_date(bank: BankWriter, video: VideoSource, config: ExtractConfig) 
         video.bytes,
         video.mtime_s,
     )
-    wanted = fingerprints(config.stages, row["source_sha256"], config.decoder)
+    prints = fingerprints(config.stages, row["source_sha256"], config.decoder)
+    wanted = {stage.key: prints[stage.name] for stage in config.stages}
     return same_file and wanted.items() <= committed_fingerprints(row).items()
 
 

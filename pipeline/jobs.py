@@ -25,6 +25,8 @@ class VideoJob:
     facts: VideoFacts
     fingerprints: dict[str, str]
     """Of every stage of the run."""
+    keys: dict[str, str]
+    """Under what the bank files the results of every stage of the run."""
     todo: tuple[str, ...]
     """Stages whose results the bank does not hold yet."""
     folder: str

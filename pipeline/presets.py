@@ -1,6 +1,7 @@
 """Named configurations of a run. A preset is a function; variants derive from it."""
 
 import dataclasses
+import json
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from pipeline.errors import ConfigError
 from pipeline.stages import Stage
 
 if TYPE_CHECKING:
+    from extractors.detector_source import DetectorSource
+    from extractors.networks import NetworkSource
     from extractors.runtime import Runtime
     from pipeline.features.boxes import BoxStage
 
@@ -127,20 +130,171 @@ def lvu(networks: NetworkOptions) -> tuple[Stage, ...]:
 
 
 def _people(networks: NetworkOptions, weights: Mapping[str, str]) -> "BoxStage":
-    from extractors.detector_source import detector_source
     from extractors.networks import network_source
     from pipeline.features.boxes import BoxConfig, BoxStage
 
     actions = network_source("ava_slowfast_16x8_r101_nl", weights["actions"])
-    detector = detector_source("faster_rcnn_x101_fpn", weights["people"])
     config = BoxConfig(min_score=SURE_PERSON, keep=("person",))
-    return BoxStage("people", detector, networks.runtime(), config, actions=actions)
+    return BoxStage("people", _person_detector(weights["people"]), networks.runtime(), config, actions=actions)
+
+
+def _person_detector(weights: str) -> "DetectorSource":
+    """The detector of `weights`; `hog` and `hf:...` are detectors that bring their own."""
+    from extractors.detector_source import HUGGING_FACE, detector_source
+
+    if weights == "hog" or weights.startswith(HUGGING_FACE):
+        return detector_source(weights)
+    return detector_source("faster_rcnn_x101_fpn", weights)
+
+
+LFB_SURE_PERSON = 0.9
+"""Score from which a person's features are in the bank of AVA."""
+
+LFB_NETWORKS = {
+    "lfb-ava": "r50_ava_nl_bank_lfb",
+    "lfb-epic-verb": "r50_verbs_nl_bank_lfb",
+    "lfb-charades": "r50_charades_nl_bank_lfb",
+}
+"""Of each preset the weight card of the network that writes the bank."""
+
+FIRST_EPIC_CLIP_S = 1.0
+"""Frames of EPIC-Kitchens count from 1, and the first one whose number 30 divides is at 1 s."""
+
+FIRST_CHARADES_CLIP_S = 11 / 24
+"""Clips are centred on the frames i, from 0 at 24 frames/s, for which 12 divides i + 1."""
+
+EPIC_NOUNS: dict[str, Any] = {
+    "body": "x101_64x4d",
+    "fpn_channels": 512,
+    "feature_dim": 2048,
+    "num_classes": 352,
+    "convention": "detectron",
+}
+"""The object detector of Long-Term Feature Banks on EPIC-Kitchens (Wu et al., CVPR 2019)."""
+
+EPIC_OBJECTS_PER_FRAME = 10
+
+
+def lfb_ava(networks: NetworkOptions) -> tuple[Stage, ...]:
+    """The bank of Long-Term Feature Banks for AVA: features of sure people once a second, from the centre crop."""
+    from pipeline.features.boxes import BoxConfig, BoxStage
+    from pipeline.features.shots import ShotStage
+    from pipeline.features.tracks import TrackStage
+
+    own = LFB_NETWORKS["lfb-ava"]
+    weights = networks.weights_of(PERSON_DETECTOR | {"actions": own})
+    config = BoxConfig(min_score=LFB_SURE_PERSON, keep=("person",), view="centre")
+    detector, actions = _person_detector(weights["people"]), _lfb_network(weights["actions"], own)
+    people = BoxStage("people", detector, networks.runtime(), config, actions=actions)
+    return ShotStage(), people, TrackStage(boxes=[people])
+
+
+def lfb_epic_verb(networks: NetworkOptions) -> tuple[Stage, ...]:
+    """The bank for EPIC-Kitchens verbs: a clip a second."""
+    return _lfb_clips(networks, LFB_NETWORKS["lfb-epic-verb"], first_s=FIRST_EPIC_CLIP_S)
+
+
+def lfb_charades(networks: NetworkOptions) -> tuple[Stage, ...]:
+    """The bank for Charades: two clips a second."""
+    return _lfb_clips(networks, LFB_NETWORKS["lfb-charades"], first_s=FIRST_CHARADES_CLIP_S, hop_s=0.5)
+
+
+def lfb_epic_noun(networks: NetworkOptions) -> tuple[Stage, ...]:
+    """The bank for EPIC-Kitchens nouns: the ten surest objects once a second, with the features of their detector."""
+    from pipeline.features.boxes import BoxConfig, BoxStage
+    from pipeline.features.shots import ShotStage
+    from pipeline.features.tracks import TrackStage
+
+    weights = networks.weights_of({"objects": ""})["objects"]
+    if not weights:
+        raise ConfigError(
+            "Preset 'lfb-epic-noun' needs --weights FILE: its authors published the features of their object detector "
+            "and not its weights. FILE is a Faster R-CNN X101-64x4d-FPN over the 352 nouns, any other detector saved "
+            "by this program, or the name of a detector's weight card. `longform import lfb-epic-noun` reads the "
+            "published features instead."
+        )
+    detector, feature_dim = _object_detector(weights)
+    config = BoxConfig(max_boxes=EPIC_OBJECTS_PER_FRAME)
+    objects = BoxStage("objects", detector, networks.runtime(), config, kind="object", feature_dim=feature_dim)
+    return ShotStage(), objects, TrackStage(boxes=[objects])
+
+
+def _object_detector(weights: str) -> tuple["DetectorSource", int]:
+    """The detector of a card, of a file that says how it was built, or that of EPIC's nouns; its feature's size."""
+    from extractors.detector_source import detector_source
+    from extractors.detectors.faster_rcnn import FasterRCNNConfig
+    from extractors.weights.cards import CARDS
+
+    if weights in CARDS:
+        name, options = CARDS[weights].model, dict(CARDS[weights].options)
+    else:
+        name, options = _model_of_file(weights) or ("faster_rcnn_x101_fpn", EPIC_NOUNS)
+    return detector_source(name, weights, **options), options.get("feature_dim", FasterRCNNConfig.feature_dim)
+
+
+def _lfb_clips(networks: NetworkOptions, own: str, **grid: Any) -> tuple[Stage, ...]:
+    from pipeline.features.networks import NetworkClipConfig, NetworkClipStage
+    from pipeline.features.shots import ShotStage
+
+    source = _lfb_network(networks.weights_of({"clips": own})["clips"], own)
+    return ShotStage(), NetworkClipStage(source, networks.runtime(), NetworkClipConfig(**grid))
+
+
+def _lfb_network(weights: str, own: str) -> "NetworkSource":
+    """The network of `weights`: of a card, of a file that says how it was built, or that of the card `own`.
+
+    A network without a card sees clips as the one of `own` does; one that was built for other numbers of frames
+    (`sampling`) gets those.
+    """
+    from extractors.networks import network_source
+    from extractors.weights.cards import CARDS
+
+    if weights in CARDS:
+        source = network_source(None, weights)
+    else:
+        card = CARDS[own]
+        assert card.input is not None
+        name, options = _model_of_file(weights) or (card.model, dict(card.options))
+        source = network_source(name, weights, **options)
+        built_for = source.input if "sampling" in options else card.input
+        spec = dataclasses.replace(card.input, num_frames=built_for.num_frames, stride=built_for.stride)
+        source = dataclasses.replace(source, input=spec)
+    source.build()  # a file that does not fit is an error now, not one of every video
+    return source
+
+
+def _model_of_file(path: str) -> tuple[str, dict[str, Any]] | None:
+    """Name and options of the network in a file of `save_weights`; None for all other files."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "np") as file:
+            facts = file.metadata() or {}
+    except (OSError, SafetensorError):
+        return None
+    return (facts["model"], json.loads(facts["options"])) if {"model", "options"} <= facts.keys() else None
+
+
+def text(networks: NetworkOptions) -> tuple[Stage, ...]:
+    """Shots, and a frame every second in the space of a model that knows texts too: `--weights frames=hf:FOLDER`."""
+    from extractors.image_text import image_text_source
+    from pipeline.features.image_text import ImageTextStage
+    from pipeline.features.shots import ShotStage
+
+    source = image_text_source(networks.weights_of({"frames": ""})["frames"])
+    source.build(networks.runtime())  # a model that cannot be used is an error now, not one of every video
+    return ShotStage(), ImageTextStage(source, networks.runtime())
 
 
 PRESETS: dict[str, Preset] = {
     "builtin": builtin,
     "ava": ava,
     "lvu": lvu,
+    "text": text,
+    "lfb-ava": lfb_ava,
+    "lfb-epic-verb": lfb_epic_verb,
+    "lfb-epic-noun": lfb_epic_noun,
+    "lfb-charades": lfb_charades,
     "slowfast_4x16_r50": network_clips("slowfast_4x16_r50", "slowfast_4x16_r50_k400"),
     "slowfast_8x8_r50": network_clips("slowfast_8x8_r50", "slowfast_8x8_r50_k400"),
     "slow_8x8_r50": network_clips("slow_8x8_r50", "slow_8x8_r50_k400"),

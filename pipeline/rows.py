@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from pipeline.bank.schema import FEATURES
 from pipeline.bank.writer import DataFile
 from pipeline.jobs import Failure, VideoJob
 from pipeline.video.probe import MeasuredFacts, VideoFacts
@@ -15,36 +16,41 @@ def printable(text: str) -> str:
 
 
 def committed_fingerprints(row: VideoRow | None) -> dict[str, str]:
-    """Fingerprint by stage of what the bank holds of a video."""
+    """Fingerprint of what the bank holds of a video, by the key of the stage."""
     return {entry["stage"]: entry["fingerprint"] for entry in row["stages"]} if row else {}
 
 
-def is_current(row: VideoRow | None, measured: MeasuredFacts, stage: str, prints: dict[str, str]) -> bool:
-    """Whether the bank holds the result of `stage` for this content of the video."""
+def is_current(row: VideoRow | None, measured: MeasuredFacts, key: str, fingerprint: str) -> bool:
+    """Whether the bank holds this result of the stage with that key, for this content of the video."""
     same_source = row is not None and row["source_sha256"] == measured.sha256
-    return same_source and committed_fingerprints(row).get(stage) == prints[stage]
+    return same_source and committed_fingerprints(row).get(key) == fingerprint
 
 
 def _replaced(row: VideoRow | None, job: VideoJob | None) -> set[str]:
-    """Stages whose old results a finished job replaces: those it ran, or all when the file has changed."""
+    """Keys of the old results that a finished job replaces: of stages it ran, or all when the file has changed."""
     if row is None or job is None:
         return set()
     if row["source_sha256"] != job.facts.measured.sha256:
         return set(committed_fingerprints(row))
-    return set(job.todo)
+    return {job.keys[name] for name in job.todo}
 
 
 def kept_files(row: VideoRow | None, job: VideoJob | None) -> list[DataFile]:
-    """Data files of the old row that stay valid beside what `job` wrote (all of them without a job)."""
+    """Data files of the old row that stay valid beside what `job` wrote (all of them without a job).
+
+    A space has the rows of one stage: those of another, such as an import, give way to what `job` wrote.
+    """
     replaced = _replaced(row, job)
-    return [DataFile(**entry) for entry in (row["files"] if row else []) if entry["stage"] not in replaced]
+    spaces = {file.table for file in job.files if file.table.startswith(FEATURES)} if job else set()
+    files = [DataFile(**entry) for entry in (row["files"] if row else [])]
+    return [file for file in files if file.stage not in replaced and file.table not in spaces]
 
 
 def kept_stages(row: VideoRow | None, job: VideoJob) -> dict[str, str]:
     """Fingerprints the new row lists: those that stay, and those of this run."""
     replaced = _replaced(row, job)
     stays = {stage: print for stage, print in committed_fingerprints(row).items() if stage not in replaced}
-    return stays | job.fingerprints
+    return stays | {job.keys[name]: fingerprint for name, fingerprint in job.fingerprints.items()}
 
 
 def video_row(job: VideoJob, damage: str | None, stages: dict[str, str]) -> VideoRow:

@@ -92,6 +92,17 @@ class Stage(ABC):
         return {}
 
     @property
+    def key(self) -> str:
+        """Under what the bank files the results: new ones replace old ones of the same key.
+
+        The name; for a stage that publishes feature spaces only also these, so that the clips of one network stay
+        when those of another are added.
+        """
+        if self.spaces and set(self.publishes) == {f"features/{space}" for space in self.spaces}:
+            return f"{self.name}:{','.join(sorted(self.spaces))}"
+        return self.name
+
+    @property
     def weights(self) -> Mapping[str, str]:
         """sha256 of each weight file by name; they enter the fingerprint."""
         return {}

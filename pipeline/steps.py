@@ -51,7 +51,8 @@ def probe_video(source: VideoSource, settings: RunSettings) -> Reply:
     bank = BankWriter.open(settings.bank)
     row = bank.current_row(source.video_id)
     prints = fingerprints(config.stages, facts.measured.sha256, config.decoder)
-    todo = tuple(stage.name for stage in config.stages if not is_current(row, facts.measured, stage.name, prints))
+    keys = {stage.name: stage.key for stage in config.stages}
+    todo = tuple(name for name in keys if not is_current(row, facts.measured, keys[name], prints[name]))
     beat("split")
     reads_frames = any(config.stage(name).parts for name in todo)
     segment_s = config.segment_s if config.decoder == "pyav" else math.inf
@@ -61,6 +62,7 @@ def probe_video(source: VideoSource, settings: RunSettings) -> Reply:
         source=source,
         facts=facts,
         fingerprints=prints,
+        keys=keys,
         todo=todo,
         folder=f"{bank.staging(source.video_id)}/{plan}",
         num_segments=len(segments) or 1,
@@ -192,11 +194,10 @@ def _is_published(bank: BankWriter, job: VideoJob) -> bool:
     staged parts away from the second.
     """
     row = bank.current_row(job.source.video_id)
-    prints = job.fingerprints
     return (
         row is not None
         and row["status"] == "ok"
-        and all(is_current(row, job.facts.measured, stage, prints) for stage in prints)
+        and all(is_current(row, job.facts.measured, job.keys[name], job.fingerprints[name]) for name in job.keys)
     )
 
 
@@ -216,7 +217,7 @@ def _write_tables(
                 yield [{"video_id": video_id, **row} for row in rows]
 
     files = [
-        bank.write_final(table, video_id, stage.name, fingerprint, with_id(batches))
+        bank.write_final(table, video_id, stage.key, fingerprint, with_id(batches))
         for table, batches in groupby(results, key=itemgetter(0))
     ]
     return tuple(file for file in files if file is not None)

@@ -22,16 +22,20 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from torch import Tensor
 
+from extractors import hub_folder
 from extractors.errors import ConfigError, MissingDependency, ShapeError, WeightsError
+from extractors.hub_folder import CONFIG, EXTRA, SAFETENSORS_FILES, ModelFiles, first_line, has_files
 from extractors.ops import boxes as box_ops
 from extractors.optional import require
 from extractors.runtime import Runtime
 from extractors.types import Detections, check_frame
 
-EXTRA = "hf"
-SETTINGS_FILES = ("config.json", "preprocessor_config.json", "processor_config.json")
-SAFETENSORS_FILES = ("model.safetensors", "model.safetensors.index.json", "model-*.safetensors")
-PICKLED_FILES = ("pytorch_model.bin", "pytorch_model.bin.index.json", "pytorch_model-*.bin")
+NEEDED = CONFIG | {
+    "preprocessor_config.json; save the image processor of the detector into it": (
+        "preprocessor_config.json",
+        "processor_config.json",
+    )
+}
 SHOWN_KEYS = 5
 
 
@@ -82,7 +86,7 @@ def build_hugging_face(repo_or_folder: str, **config: Any) -> HuggingFaceDetecto
         model = _model(transformers, folder, model_config, what)
     except ImportError as error:
         raise MissingDependency(
-            f"{what} needs a package that is not installed: {_first_line(error)} Detectors whose backbone is of "
+            f"{what} needs a package that is not installed: {first_line(error)} Detectors whose backbone is of "
             "`timm` often have a revision without it: revision='no_timm' for facebook/detr-resnet-50."
         ) from error
     return HuggingFaceDetector(model, processor, settings)
@@ -143,7 +147,7 @@ class HuggingFaceDetector:
         except ValueError as error:
             height, width, _ = frames_rgb[0].shape
             raise ShapeError(
-                f"{type(self._processor).__name__} cannot scale a frame of {height}x{width}: {_first_line(error)}"
+                f"{type(self._processor).__name__} cannot scale a frame of {height}x{width}: {first_line(error)}"
             ) from error
         return inputs.to(self._runtime.torch_device)
 
@@ -189,65 +193,9 @@ def model_folder(repo_or_folder: str, *, revision: str | None = None, allow_pick
         ConfigError: it is neither a folder nor the name of a repository, or a revision of a folder is asked for.
         WeightsError: it cannot be downloaded, or has no weights that may be read.
     """
-    folder, way_out = Path(repo_or_folder).expanduser(), ""
-    if not folder.is_dir():
-        folder = _snapshot(repo_or_folder, revision, allow_pickle)
-        way_out = f" If the repository has it: {_by_hand(repo_or_folder, revision)}"
-    elif revision is not None:
-        raise ConfigError(f"{folder} is a folder, which has no revision {revision!r}; leave revision out.")
-    if lacking := _lacking(folder, allow_pickle):
-        raise WeightsError(f"Detector 'hf:{repo_or_folder}': {folder} has no {lacking}.{way_out}")
-    return folder
-
-
-def _snapshot(repo: str, revision: str | None, allow_pickle: bool) -> Path:
-    """The folder of the cache with one version of a repository."""
-    what = f"Detector 'hf:{repo}'"
-    hub = require("huggingface_hub", step=what, extra=EXTRA)
-    errors = require("huggingface_hub.errors", step=what, extra=EXTRA)
-    patterns = [*SETTINGS_FILES, *SAFETENSORS_FILES, *(PICKLED_FILES if allow_pickle else ())]
-    try:
-        cached = Path(hub.snapshot_download(repo, revision=revision, allow_patterns=patterns, local_files_only=True))
-        if not _lacking(cached, allow_pickle):
-            return cached
-    except errors.HFValidationError as error:
-        raise ConfigError(f"{what}: there is no folder {repo}, and a repository is named OWNER/NAME.") from error
-    except errors.LocalEntryNotFoundError:
-        pass  # not in the cache: the download below says what is wrong, if anything is
-    try:
-        return Path(hub.snapshot_download(repo, revision=revision, allow_patterns=patterns))
-    except OSError as error:
-        raise WeightsError(
-            f"{what} is neither a folder nor in the cache of huggingface_hub, and revision "
-            f"{revision or 'main'} of the repository {repo} cannot be downloaded "
-            f"({type(error).__name__}: {_first_line(error)}). By hand: {_by_hand(repo, revision)}"
-        ) from error
-
-
-def _by_hand(repo: str, revision: str | None) -> str:
-    """How to get a repository without a connection here."""
-    return (
-        f"on a machine with a connection run `hf download {repo}{f' --revision {revision}' if revision else ''} "
-        "--local-dir FOLDER`, copy FOLDER here, and name it as hf:FOLDER; or set HF_HOME to where a cache has it."
-    )
-
-
-def _lacking(folder: Path, allow_pickle: bool) -> str | None:
-    """What a folder has too little for a detector, with the way out; None if nothing."""
-    if not (folder / "config.json").is_file():
-        return "config.json; expected a folder that save_pretrained wrote"
-    if not any((folder / name).is_file() for name in SETTINGS_FILES[1:]):
-        return "preprocessor_config.json; save the image processor of the detector into it"
-    if _has(folder, SAFETENSORS_FILES) or (allow_pickle and _has(folder, PICKLED_FILES)):
-        return None
-    return (
-        "model.safetensors. Pickled weights (pytorch_model.bin) are not read unless allow_pickle=True, and then with "
-        "torch's weights_only; better convert them: load them with transformers, and save_pretrained"
-    )
-
-
-def _has(folder: Path, patterns: Sequence[str]) -> bool:
-    return any(True for pattern in patterns for _ in folder.glob(pattern))
+    what = f"Detector 'hf:{repo_or_folder}'"
+    files = ModelFiles(what=what, needed=NEEDED, revision=revision, allow_pickle=allow_pickle)
+    return hub_folder.model_folder(repo_or_folder, files)
 
 
 def _detector_config(transformers: Any, folder: Path, what: str) -> Any:
@@ -255,7 +203,7 @@ def _detector_config(transformers: Any, folder: Path, what: str) -> Any:
     try:
         found = transformers.AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
-        raise ConfigError(f"{what}: {folder / 'config.json'} cannot be used: {_first_line(error)}") from error
+        raise ConfigError(f"{what}: {folder / 'config.json'} cannot be used: {first_line(error)}") from error
     architectures = found.architectures or []
     known = type(found) in transformers.MODEL_FOR_OBJECT_DETECTION_MAPPING
     if not known or not all(name.endswith("ForObjectDetection") for name in architectures):
@@ -272,7 +220,7 @@ def _processor(transformers: Any, folder: Path, what: str) -> Any:
             folder, backend="pil", local_files_only=True, trust_remote_code=False
         )
     except (OSError, ValueError, KeyError) as error:
-        raise ConfigError(f"{what}: its image processor cannot be made: {_first_line(error)}") from error
+        raise ConfigError(f"{what}: its image processor cannot be made: {first_line(error)}") from error
     if not hasattr(processor, "post_process_object_detection"):
         raise ConfigError(f"{what}: {type(processor).__name__} does not give boxes; expected a detector's processor.")
     return processor
@@ -284,7 +232,7 @@ def _model(transformers: Any, folder: Path, model_config: Any, what: str) -> Any
         model, report = transformers.AutoModelForObjectDetection.from_pretrained(
             folder,
             config=model_config,
-            use_safetensors=_has(folder, SAFETENSORS_FILES),
+            use_safetensors=has_files(folder, SAFETENSORS_FILES),
             weights_only=True,
             local_files_only=True,
             trust_remote_code=False,
@@ -295,7 +243,7 @@ def _model(transformers: Any, folder: Path, model_config: Any, what: str) -> Any
             f"{what}: the pickle in {folder} asks for more than tensors and is not read. Get safetensors."
         ) from error
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise WeightsError(f"{what}: the weights in {folder} cannot be read: {_first_line(error)}") from error
+        raise WeightsError(f"{what}: the weights in {folder} cannot be read: {first_line(error)}") from error
     if missing := sorted(report["missing_keys"]):
         raise WeightsError(
             f"{what}: the file in {folder} lacks {len(missing)} weights of the network "
@@ -309,7 +257,3 @@ def _corners(boxes: Tensor) -> Tensor:
     """(..., 4) centre and size -> (..., 4) xyxy."""
     centre, half = boxes[..., :2], boxes[..., 2:] / 2
     return torch.cat([centre - half, centre + half], -1)
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().partition("\n")[0] or type(error).__name__

@@ -61,6 +61,9 @@ def load_weights(
     repeated in time and divided by its length (Carreira and Zisserman, "Quo Vadis, Action Recognition?", 2017,
     section 2.1). Counters of batches are ignored.
 
+    A model that has a network as a part says in `places_of_parts` how the names of that network's parts begin, by
+    itself and in the model: `{"slow.": "backbone.slow."}`.
+
     Args:
         strict: whether tensors that only one side has are an error. Wrong shapes always are.
         classifier: `skip` leaves `head.fc` (of a detector: classes and boxes) as it is, to train it on other classes.
@@ -73,7 +76,8 @@ def load_weights(
     path = Path(path)
     contents = read_tensors(path)
     target = {name: tensor for name, tensor in model.state_dict().items() if not name.endswith(_COUNTER)}
-    layout, converted = _convert(contents, target, path)
+    layout, by_itself = _convert(contents, target, path)
+    converted = _placed(by_itself, getattr(model, "places_of_parts", {}))
     skipped = {name for name in {**target, **converted} if classifier == "skip" and name.startswith(CLASSIFIERS)}
     wanted = {name: tensor for name, tensor in target.items() if name not in skipped}
     given = {name: tensor for name, tensor in converted.items() if name not in skipped}
@@ -131,6 +135,16 @@ def _convert(contents: Contents, target: Mapping[str, Tensor], path: Path) -> tu
         f"{', '.join(list(tensors)[:3]) or 'none'}. Known are those of: {', '.join(layout.name for layout in known)}, "
         f"and our own (as save_weights writes them)."
     )
+
+
+def _placed(state: State, places: Mapping[str, str]) -> State:
+    """The tensors under the names that they have in a model with the network as a part."""
+
+    def name_in_model(name: str) -> str:
+        start = next((start for start in places if name.startswith(start)), "")
+        return places.get(start, "") + name.removeprefix(start)
+
+    return {name_in_model(name): tensor for name, tensor in state.items()}
 
 
 def _fit(given: State, wanted: Mapping[str, Tensor]) -> State:

@@ -20,7 +20,8 @@ Rename = Callable[["re.Match[str]"], str]
 Rules = tuple[tuple["re.Pattern[str]", Rename], ...]
 
 LFB_PREFIX = "lfb."
-"""Before the names of blobs that belong to the long-term feature bank and not to the backbone; otherwise unchanged."""
+"""Before the names of the feature bank operator of a long-term feature bank model; blobs of it that no rule knows keep
+their names after it."""
 
 PATHWAYS = ("slow", "fast")
 
@@ -114,6 +115,12 @@ _CAFFE2 = _rules(
         lambda m: f"fuse{_fuse_index(m[1])}.bn.{_BN_LEAF[m[2]]}",
     ),
     (r"pred_(w|b)", lambda m: f"head.fc.{_LEAF[m[1]]}"),
+    (r"(?:box|res5_\d+_branch2c_bn)_pooled_fbonl_reduc_(w|b)", lambda m: f"{LFB_PREFIX}reduce_input.{_LEAF[m[1]]}"),
+    (r"lfb_1x1_(w|b)", lambda m: f"{LFB_PREFIX}reduce_bank.{_LEAF[m[1]]}"),
+    (
+        r"lfb_nl(\d)_(theta|phi|g|out)_(w|b)",
+        lambda m: f"{LFB_PREFIX}layers.{m[1]}.{m[2]}.{_LEAF[m[3]]}",
+    ),
     (_LFB_BLOB.pattern, lambda m: f"{LFB_PREFIX}{m[0]}"),
 )
 

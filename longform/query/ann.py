@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ except ImportError as error:
 TYPES = ("flat", "ivf", "hnsw", "pq")
 VERSION = str(faiss.__version__)
 
-_HNSW_EFFORT = 64
+_HNSW_EFFORT, _HNSW_EFFORT_ROWS = 64, 100_000
 _HNSW_BUILD_EFFORT = 80
 _IVF_SHARE_PROBED = 1 / 32
 _IVF_LEAST_PROBED = 16
@@ -50,8 +51,38 @@ class VectorIndex:
 
     def __init__(self, index: Any) -> None:
         self.index = index
-        if inverted := faiss.try_extract_index_ivf(index):  # counts where the inverted file lies inside another index
+        self._set_probes()
+
+    def _set_probes(self) -> None:
+        """How many cells a search looks into, which a file does not say."""
+        if inverted := faiss.try_extract_index_ivf(
+            self.index
+        ):  # counts where the inverted file lies inside another index
             inverted.nprobe = self._probed(1.0)
+
+    @contextmanager
+    def on_device(self, device: str) -> Iterator[None]:
+        """Within, vectors are learnt from and added on "cpu", "cuda" or "cuda:1"; searches are made outside.
+
+        Raises ConfigError where FAISS finds no such GPU, or cannot make an index of this kind there.
+        """
+        if device == "cpu":
+            yield
+            return
+        gpu = _gpu_number(device)
+        if isinstance(self.index, faiss.IndexHNSW):
+            raise ConfigError(
+                f"Cannot make a graph (HNSW) on {device!r}: FAISS makes it on the CPU only. Use --type ivf, pq or "
+                "flat, or --device cpu."
+            )
+        resources = faiss.StandardGpuResources()
+        try:
+            self.index = faiss.index_cpu_to_gpu(resources, gpu, self.index)
+        except RuntimeError as error:
+            raise ConfigError(f"Cannot make this index on {device!r}: {_reason(error)}. Use --device cpu.") from error
+        yield
+        self.index = faiss.index_gpu_to_cpu(self.index)
+        self._set_probes()
 
     @classmethod
     def make(cls, factory: str, dim: int, metric: Metric) -> VectorIndex:
@@ -130,7 +161,7 @@ class VectorIndex:
         """Similarities and row numbers (Q, k), best first; row -1 where there are fewer."""
         settings = None
         if isinstance(self.index, faiss.IndexHNSW):
-            settings = faiss.SearchParametersHNSW(efSearch=max(_HNSW_EFFORT, 2 * k))
+            settings = faiss.SearchParametersHNSW(efSearch=self._effort(k))
         return self._searched(self.index, queries, k, settings)
 
     def search_among(
@@ -144,7 +175,7 @@ class VectorIndex:
         selector = faiss.IDSelectorBitmap(np.packbits(allowed, bitorder="little"))
         index, settings = self.index, faiss.SearchParameters(sel=selector)
         if isinstance(index, faiss.IndexHNSW):
-            effort = int(max(_HNSW_EFFORT, 2 * k) / share)
+            effort = int(self._effort(k) / share)
             if effort > _EXHAUSTIVE_SHARE * self.count:
                 index = faiss.downcast_index(index.storage)
             else:
@@ -161,6 +192,11 @@ class VectorIndex:
             values = -np.sqrt(np.maximum(values, 0))
         return np.where(ids < 0, -np.inf, values).astype(np.float32), ids
 
+    def _effort(self, k: int) -> int:
+        """Candidates that a graph keeps: twice as many for ten times the rows, so that as much is found."""
+        grown = _HNSW_EFFORT * max(1.0, self.count / _HNSW_EFFORT_ROWS) ** 0.3
+        return int(max(grown, 2 * k))
+
     def _probed(self, share: float) -> int:
         """Cells to look into, of which this share of rows counts."""
         return min(self._cells(), int(max(_IVF_LEAST_PROBED, _IVF_SHARE_PROBED * self._cells()) / share))
@@ -169,6 +205,21 @@ class VectorIndex:
         """Cells of the inverted file, 0 without one."""
         inverted = faiss.try_extract_index_ivf(self.index)
         return int(inverted.nlist) if inverted else 0
+
+
+def _gpu_number(device: str) -> int:
+    """The GPU that "cuda" or "cuda:1" names. Raises ConfigError where FAISS has none."""
+    kind, _, number = device.partition(":")
+    if kind != "cuda" or not (number or "0").isdigit():
+        raise ConfigError(f"Unknown device {device!r} for an index: expected cpu, cuda or cuda:<number>.")
+    if int(number or 0) >= faiss.get_num_gpus():
+        has_support = "GPU" in faiss.get_compile_options()
+        why = f"it finds {faiss.get_num_gpus()} GPUs" if has_support else "it was built without GPU support"
+        raise ConfigError(
+            f"Cannot make an index on {device!r}: this is FAISS {VERSION}, and {why}. Use --device cpu, or put "
+            "faiss-gpu in the place of faiss-cpu: pip uninstall faiss-cpu, then pip install 'longform-video[gpu]'."
+        )
+    return int(number or 0)
 
 
 def _reason(error: Exception) -> str:

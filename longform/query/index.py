@@ -10,6 +10,7 @@ The bank's own format takes no notice of the folder: it can be deleted at any ti
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -34,6 +35,7 @@ RECALL_AT = 10
 
 _FORMAT_VERSION = 1
 _NAME = "index.json"
+_FILE_NAME = re.compile(r"[0-9a-f]{16}\.(faiss|parquet)")
 _ATTEMPTS = 5
 _RECALL_QUERIES = 200
 _SEED = 20260101
@@ -112,6 +114,7 @@ def build(
     metric: Metric | None = None,
     *,
     rebuild: bool = False,
+    device: str = "cpu",
     progress: Callable[[str], None] = lambda _: None,
 ) -> BuildReport:
     """Make the index of a space, or bring it up to date.
@@ -119,8 +122,9 @@ def build(
     `kind` is "flat", "ivf", "hnsw", "pq" or a FAISS factory string, `metric` "cosine" or "l2"; None keeps those of the
     index that is there, else takes "hnsw" and "cosine". New videos are added to an index that is there; it is made
     anew if videos changed or vanished, if another kind or metric is asked for, or with `rebuild`. The bank is streamed;
-    the index lies in memory, of HNSW the vectors twice while it is made. Raises UnknownNameError, ConfigError for a
-    kind that FAISS does not know or cannot train, and BankBusyError while another process makes the same index.
+    the index lies in memory, of HNSW the vectors twice while it is made. `device` "cuda" makes it on a GPU, if FAISS
+    has one. Raises UnknownNameError, ConfigError for a kind that FAISS does not know, cannot train or cannot make on
+    the device, and BankBusyError while another process makes the same index.
     """
     check_space(bank, space)
     if metric not in (None, *METRICS):
@@ -129,14 +133,15 @@ def build(
         old = _facts_or_none(bank, space)
         kind = kind or (old.type if old else "hnsw")
         metric = metric or (old.metric if old else "cosine")
+        made = _Making(bank, space, kind, metric, device, progress)
         if old is None:
-            return _fill(bank, space, kind, metric, None, "built", "there was none", progress)
+            return made.fill(None, "built", "there was none")
         now = coverage(old, bank)
         if why := "as asked for" if rebuild else _reason_to_rebuild(old, now, bank.spaces[space].dim, kind, metric):
-            return _fill(bank, space, kind, metric, None, "rebuilt", why, progress)
+            return made.fill(None, "rebuilt", why)
         if not now.added:
             return BuildReport("up to date", f"{len(old.videos)} videos are in it", 0, old)
-        return _fill(bank, space, kind, metric, old, "extended", now.in_words(), progress)
+        return made.fill(old, "extended", now.in_words())
 
 
 def open_index(bank: FeatureBank, space: str) -> SpaceIndex | None:
@@ -183,6 +188,8 @@ def read_facts(bank: FeatureBank, space: str) -> IndexFacts | None:
             facts = IndexFacts(**content)
             if facts.space != space:
                 raise _damaged(bank, space, f"an index of space {facts.space!r}", f"one of {space!r}")
+            if foreign := [name for name in (facts.vectors_file, facts.rows_file) if not _FILE_NAME.fullmatch(name)]:
+                raise _damaged(bank, space, f"a file named {foreign[0]!r}", "names that `longform index` gives")
             return facts
     except FileNotFoundError:
         return None
@@ -196,58 +203,70 @@ def read_facts(bank: FeatureBank, space: str) -> IndexFacts | None:
     )
 
 
-def _fill(
-    bank: FeatureBank,
-    space: str,
-    kind: str,
-    metric: Metric,
-    old: IndexFacts | None,
-    action: str,
-    reason: str,
-    progress: Callable[[str], None],
-) -> BuildReport:
-    covered = dict(old.videos) if old else {}
-    now = identities(bank, space)
-    new = {video_id: made_by for video_id, made_by in now.items() if video_id not in covered}
-    new_rows = _count(bank, space, new)
-    if not new_rows:
-        raise SpaceIndexError(f"Cannot index {space!r}: got no rows in any video, expected some. Extract it first.")
-    opened = open_index(bank, space) if old else None
-    if opened is None:
-        factory = ann.factory_string(kind, bank.spaces[space].dim, new_rows)
-        vectors, tables = VectorIndex.make(factory, bank.spaces[space].dim, metric), []
-    else:
-        factory, vectors, tables = opened.facts.factory, opened.vectors, [opened.rows]
-    if vectors.training_rows:
-        progress(f"training {factory}")
-        vectors.train(prepared(vectors_in(_sample(bank, space, new, vectors.training_rows)), metric))
+@dataclass(frozen=True)
+class _Making:
+    """One call of `build`, once it is known what to do."""
 
-    def batches() -> Iterator[Vectors]:
-        done = 0
-        for rows in stream_rows(bank, space, new):
-            yield prepared(vectors_in(rows), metric)
-            tables.append(rows.select(KEYS))
-            done += rows.num_rows
-            progress(f"read {done} of {new_rows} rows")
+    bank: FeatureBank
+    space: str
+    kind: str
+    metric: Metric
+    device: str
+    progress: Callable[[str], None]
 
-    vectors.fill(batches(), new_rows)
-    keys = pa.concat_tables(tables).combine_chunks()
-    progress(f"measuring recall@{RECALL_AT}")
-    facts = IndexFacts(
-        space=space,
-        dim=vectors.dim,
-        metric=metric,
-        type=kind,
-        factory=factory,
-        rows=keys.num_rows,
-        recall_at_10=_recall(bank, space, vectors, keys, metric),
-        vectors_file=f"{uuid.uuid4().hex[:16]}.faiss",
-        rows_file=f"{uuid.uuid4().hex[:16]}.parquet",
-        videos={**covered, **new},
-        versions={"faiss": ann.VERSION},
-    )
-    _publish(bank, facts, vectors, keys)
-    return BuildReport(action, reason, new_rows, facts)
+    def fill(self, old: IndexFacts | None, action: str, reason: str) -> BuildReport:
+        """Make the index anew, or add to an old one what it lacks, and publish it."""
+        covered = dict(old.videos) if old else {}
+        now = identities(self.bank, self.space)
+        new = {video_id: made_by for video_id, made_by in now.items() if video_id not in covered}
+        new_rows = _count(self.bank, self.space, new)
+        if not new_rows:
+            raise SpaceIndexError(
+                f"Cannot index {self.space!r}: got no rows in any video, expected some. Extract it first."
+            )
+        opened = open_index(self.bank, self.space) if old else None
+        dim = self.bank.spaces[self.space].dim
+        factory = opened.facts.factory if opened else ann.factory_string(self.kind, dim, new_rows)
+        vectors = opened.vectors if opened else VectorIndex.make(factory, dim, self.metric)
+        added = self._add(vectors, factory, new, new_rows)
+        keys = pa.concat_tables([*([opened.rows] if opened else []), *added]).combine_chunks()
+        self.progress(f"measuring recall@{RECALL_AT}")
+        facts = IndexFacts(
+            space=self.space,
+            dim=vectors.dim,
+            metric=self.metric,
+            type=self.kind,
+            factory=factory,
+            rows=keys.num_rows,
+            recall_at_10=_recall(self.bank, self.space, vectors, keys, self.metric),
+            vectors_file=f"{uuid.uuid4().hex[:16]}.faiss",
+            rows_file=f"{uuid.uuid4().hex[:16]}.parquet",
+            videos={**covered, **new},
+            versions={"faiss": ann.VERSION},
+        )
+        _publish(self.bank, facts, vectors, keys)
+        return BuildReport(action, reason, new_rows, facts)
+
+    def _add(self, vectors: VectorIndex, factory: str, video_ids: Collection[str], count: int) -> list[pa.Table]:
+        """Let the index learn from these videos if it must, and add their `count` rows, whose keys are returned."""
+        keys: list[pa.Table] = []
+
+        def batches() -> Iterator[Vectors]:
+            done = 0
+            for rows in stream_rows(self.bank, self.space, video_ids):
+                yield prepared(vectors_in(rows), self.metric)
+                keys.append(rows.select(KEYS))
+                done += rows.num_rows
+                self.progress(f"read {done} of {count} rows")
+
+        wanted = vectors.training_rows
+        with vectors.on_device(self.device):
+            if wanted:
+                self.progress(f"training {factory}")
+                sample = _sample(self.bank, self.space, video_ids, wanted)
+                vectors.train(prepared(vectors_in(sample), self.metric))
+            vectors.fill(batches(), count)
+        return keys
 
 
 def _path(bank: FeatureBank, space: str, name: str) -> str:

@@ -12,13 +12,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from longform.query.valid_files import ValidFile, valid_files
 from pipeline.bank import filesystem
 from pipeline.bank.datafile import RowGroups
 from pipeline.bank.errors import BankBusyError, UnknownNameError
 from pipeline.bank.reader import FeatureBank
 from pipeline.bank.rows import vectors_of
 from pipeline.bank.schema import FEATURES
+from pipeline.bank.valid_files import ValidFile, valid_files
 
 KEYS = ("video_id", "at_s", "start_s", "end_s", "detection_id", "track_id")
 """What a search knows of a row beside its feature."""

@@ -36,6 +36,8 @@ class Query:
     start_s: float = 0.0
     end_s: float = 0.0
     """Times of the first and the last row it was made from."""
+    metric: Metric | None = None
+    """What alone makes sense of it; None for that of the index, "cosine" without one."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,8 @@ def search(
     `exclude_near_s` leaves out rows of the query's own video within so many seconds of it. Videos that came after the
     index are compared row by row, up to EXACT_ROWS; so is a whole space without an index, and any space if `exact`.
     Raises StaleIndexError if videos of the index changed or vanished since (`stale_ok` answers from it nevertheless,
-    and says so), SpaceIndexError where an index is needed, BankError for a vector of another dimension.
+    and says so), SpaceIndexError where an index is needed, or it has another metric than the
+    query, BankError for a vector of another dimension.
     """
     if k < 1:
         raise BankError(f"Cannot search: got k {k}, expected at least 1.")
@@ -133,12 +136,17 @@ def search(
     index = None if exact else open_index(bank, space)
     if query.vectors.shape[1] != dim:
         raise BankError(f"Cannot search {space!r}: got {query.vectors.shape[1]} values, expected {dim}.")
+    if index is not None and query.metric not in (None, index.facts.metric):
+        raise SpaceIndexError(
+            f"Cannot search {space!r}: got an index of {index.facts.metric}, expected {query.metric} for this query. "
+            f"Run `longform index` with --metric {query.metric}, or compare with every row with --exact."
+        )
     ask = _Question(bank, space, query, k, RowFilter(bank, filters), exclude_near_s)
     if index is None:
         if not exact:
             _refuse_many(bank, space)
         facts = read_facts(bank, space)
-        metric = facts.metric if facts else "cosine"
+        metric = query.metric or (facts.metric if facts else "cosine")
         why = "" if exact else "; there is no index"
         hits = ask.compare(set(identities(bank, space)), metric)
         return Answer(tuple(hits), (f"compared with all {bank.spaces[space].rows} rows ({metric}){why}",))

@@ -115,6 +115,15 @@ class FeatureBank:
         schema = schema_of(FEATURES + space, self._space(space).dim)
         return self._rows(FEATURES + space, schema, video_id, columns)
 
+    def sql(self, query: str, *, allow_files: bool = False) -> pa.Table:
+        """The rows of one SELECT over views of the tables and spaces, such as ``SELECT * FROM "clip.hoghof"``.
+
+        `allow_files` lets it read files outside the bank. Raises SqlError (see `pipeline.bank.sql`).
+        """
+        from pipeline.bank import sql
+
+        return sql.query(self, query, allow_files=allow_files)
+
     def window(self, space: str, video_id: str, at_s: float, before_s: float = 0.0, after_s: float = 0.0) -> Window:
         """Items with ``at_s - before_s <= time < at_s + after_s``, in seconds: causal if after_s is 0.
 

@@ -1,6 +1,6 @@
 """Which frames make which clips, decided by timestamps alone, one frame after another.
 
-    time      at(k) = k * hop, for every k with at(k) inside the video
+    time      at(k) = first + k * hop, for every k with at(k) inside the video
     sample j  of clip k is the frame on screen at at(k) + offset(j); before the first frame it is the first,
               behind the last frame the last, as the original codes clamp their indices
 
@@ -32,7 +32,7 @@ class Clip(Generic[Picture]):
     """A clip in the making."""
 
     index: int
-    """k: the clip stands for the moment k * hop."""
+    """k: the clip stands for the moment first + k * hop."""
     targets: list[int]
     """For each sample the tick at which its frame must have begun."""
     pts: list[int] = field(default_factory=list)
@@ -43,12 +43,19 @@ class Clip(Generic[Picture]):
 class ClipGrid(Generic[Picture]):
     """The clips that one segment owns."""
 
-    def __init__(self, measured: MeasuredFacts, segment: Segment, hop: Fraction, offsets: Sequence[Fraction]) -> None:
-        """`hop` and `offsets` (rising; of each sample from the moment of its clip) in seconds."""
+    def __init__(
+        self,
+        measured: MeasuredFacts,
+        segment: Segment,
+        hop: Fraction,
+        offsets: Sequence[Fraction],
+        first: Fraction = Fraction(0),
+    ) -> None:
+        """`first`, `hop` and `offsets` (rising; of each sample from the moment of its clip) in seconds."""
         clock = measured.clock
         self._segment = segment
         self._end = measured.end_pts
-        self._origin = clock.start_pts
+        self._first = clock.start_pts + first / clock.time_base
         self._hop = hop / clock.time_base
         self._slack = Fraction(measured.end_pts - clock.start_pts, 4 * max(1, measured.num_frames))
         self._offsets = [offset / clock.time_base + self._slack for offset in offsets]
@@ -88,8 +95,12 @@ class ClipGrid(Generic[Picture]):
         """Whether a frame on screen from `pts` to `until_pts` is the one at the moment of some clip."""
         if until_pts is None:
             return True
-        last = math.ceil((until_pts - self._slack - self._origin) / self._hop) - 1
-        return last >= 0 and math.floor(self._origin + last * self._hop + self._slack) >= pts
+        last = math.ceil((until_pts - self._slack - self._first) / self._hop) - 1
+        return last >= 0 and math.floor(self._first + last * self._hop + self._slack) >= pts
+
+    def is_repeat(self, index: int, pts: int) -> bool:
+        """Whether the frame that began at `pts`, on screen at the moment of clip `index`, was so at the one before."""
+        return index > 0 and math.floor(self._first + (index - 1) * self._hop + self._slack) >= pts
 
     def _begin(self, pts: int, until_pts: int | None) -> None:
         if until_pts is None and self._segment.end_pts < self._end:
@@ -104,11 +115,11 @@ class ClipGrid(Generic[Picture]):
 
     def _begins_before(self, index: int, pts: int | None) -> bool:
         """Whether the video has a clip `index`, and its first frame is on screen before `pts`."""
-        is_inside = self._origin + index * self._hop < self._end
+        is_inside = self._first + index * self._hop < self._end
         return is_inside and (pts is None or self._targets(index)[0] < pts)
 
     def _targets(self, index: int) -> list[int]:
-        moment = self._origin + index * self._hop
+        moment = self._first + index * self._hop
         return [math.floor(moment + offset) for offset in self._offsets]
 
 

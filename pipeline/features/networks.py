@@ -35,7 +35,8 @@ class NetworkClipConfig:
     """What decides the features, beyond network and weights."""
 
     hop_s: float = 1.0
-    """Clip k is centred on k * hop_s seconds."""
+    """Clip k is centred on first_s + k * hop_s seconds."""
+    first_s: float = 0.0
     batch: int = 1
     """Clips that go through the network together. More than one helps a GPU; on a CPU it brings nothing, and
     with one the features do not depend on how a video was cut into segments, to the last bit."""
@@ -44,6 +45,8 @@ class NetworkClipConfig:
     faster for large pictures, and not quite the same features."""
 
     def __post_init__(self) -> None:
+        if not self.first_s >= 0:
+            raise ConfigError(f"first_s: got {self.first_s}, expected 0 or more.")
         if not self.hop_s > 0 or self.batch < 1:
             raise ConfigError(f"hop_s and batch: got {self.hop_s} and {self.batch}, expected above 0 and at least 1.")
         if self.scaler not in ("original", "decoder"):
@@ -90,7 +93,10 @@ class NetworkClipStage(Stage):
 
     def feature_cards(self) -> Mapping[str, dict]:
         config = self.config
-        return {self.space: feature_card(self.network, self.runtime, hop_s=config.hop_s, scaler=config.scaler)}
+        card = feature_card(
+            self.network, self.runtime, hop_s=config.hop_s, first_s=config.first_s, scaler=config.scaler
+        )
+        return {self.space: card}
 
     def open(self, measured: MeasuredFacts, segment: Segment) -> _Embedding:
         return _Embedding(self, measured, segment, loaded(self.network, self.runtime))
@@ -114,7 +120,8 @@ class _Embedding(ClipConsumer[Tensor]):
         self._stage, self._measured, self._network = stage, measured, network
         self._input, self._config = stage.network.input, stage.config
         self._hop = Fraction(self._config.hop_s).limit_denominator(1000)
-        super().__init__(ClipGrid(measured, segment, self._hop, centred_offsets(self._input)))
+        self._first = Fraction(self._config.first_s).limit_denominator(1000)
+        super().__init__(ClipGrid(measured, segment, self._hop, centred_offsets(self._input), self._first))
         self._spec = PictureSpec(short_side_px=self._input.short_side_px if self._config.scaler == "decoder" else None)
         self._frames = frames_of(self._input)
         self._batch: list[Clip[Tensor]] = []
@@ -143,7 +150,7 @@ class _Embedding(ClipConsumer[Tensor]):
         self._batch = []
 
     def _times(self, clip: Clip[Tensor]) -> Row:
-        at_s, half_s = float(clip.index * self._hop), self._input.clip_s / 2
+        at_s, half_s = float(self._first + clip.index * self._hop), self._input.clip_s / 2
         times = {"start_s": max(0.0, at_s - half_s), "end_s": min(at_s + half_s, self._measured.duration_s)}
         return {"at_s": at_s, **times, "frame_pts": clip.pts}
 
@@ -173,13 +180,16 @@ SCALING = {
 """What the ways to scale a picture do: those of `extractors.clips.preprocess.RESIZES`, and the decoder's."""
 
 
-def feature_card(network: NetworkSource, runtime: Runtime, *, hop_s: float, scaler: str = "original") -> dict:
+def feature_card(
+    network: NetworkSource, runtime: Runtime, *, hop_s: float, first_s: float = 0.0, scaler: str = "original"
+) -> dict:
     """What made a feature space, step by step, for whoever compares it with features of another tool."""
     spec = network.input
     scaling = SCALING["decoder" if scaler == "decoder" else spec.resize]
     side = "both sides" if spec.square else "the shorter side"
+    moments = f"{first_s:g} s + k * {hop_s:g} s" if first_s else f"k * {hop_s:g} s"
     return {
-        "frames": f"clip k is centred on k * {hop_s:g} s: {spec.num_frames} frames {spec.stride}/{spec.fps:g} s "
+        "frames": f"clip k is centred on {moments}: {spec.num_frames} frames {spec.stride}/{spec.fps:g} s "
         f"apart, frame {spec.num_frames // 2} at that moment; each is the frame on screen then (a frame that begins "
         "within a quarter of a mean frame period counts), the first or last one outside the video. Exact timestamps "
         "are in column frame_pts, in the time base of table videos.",

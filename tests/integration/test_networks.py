@@ -14,6 +14,7 @@ from pipeline.bank.manifest import open_manifest
 from pipeline.bank.reader import FeatureBank
 from pipeline.config import ExtractConfig
 from pipeline.extract import extract
+from pipeline.features.clips import ClipStage
 from pipeline.features.networks import NetworkClipStage
 from pipeline.features.shots import ShotStage
 from pipeline.sample.encode import Coding
@@ -58,6 +59,20 @@ def test_banks_are_equal_however_they_are_made(corpus: Path, checkpoint: Path, t
         banks[name] = contents(tmp_path / name)
     assert banks["whole"] == banks["split"]
     assert len(banks["whole"]["clip.slowfast_4x16_r50"]) == 4 + 3
+
+
+def test_the_clips_of_one_stage_stay_when_those_of_another_are_added(
+    corpus: Path, checkpoint: Path, tmp_path: Path
+) -> None:
+    without_network = ExtractConfig(preset="builtin", stages=(ShotStage(), ClipStage()))
+    for config, up_to_date in ((without_network, 0), (config_of(checkpoint), 0), (without_network, 2)):
+        report = extract([str(corpus)], str(tmp_path / "bank"), config, workers=1, quiet=True)
+        assert (report.ok, report.up_to_date) == (2, up_to_date)
+    bank = FeatureBank.open(tmp_path / "bank")
+    assert {name: space.rows for name, space in bank.spaces.items()} == {
+        "clip.hoghof": 4 + 3,
+        "clip.slowfast_4x16_r50": 4 + 3,
+    }
 
 
 def test_the_bank_says_what_made_the_features(corpus: Path, checkpoint: Path, tmp_path: Path) -> None:

@@ -1,8 +1,9 @@
 """The zoo of long-term feature banks (facebookresearch/video-long-term-feature-banks): Caffe2 pickles, I3D-NL.
 
 Each model that uses a bank comes as two files: the model itself, and (`_bank`) the network that writes its bank. The
-first also holds the feature-bank operator (`lfb.` names) and a classifier over clip and bank; of it the backbone alone
-is loaded, with `strict=False` and `classifier="skip"`.
+first also holds the feature bank operator (`lfb.` names) and a classifier over clip and bank: it is loaded as a whole
+into the model of `longform.lfb.released`; the network of the card is its backbone alone, which takes the file with
+`strict=False` and `classifier="skip"`.
 """
 
 from __future__ import annotations
@@ -62,7 +63,8 @@ def _baseline(task: str, depth: str, run: int, accuracy: Mapping[str, float]) ->
 def _with_bank(task: str, depth: str, operator: str, run: int, accuracy: Mapping[str, float]) -> tuple[WeightCard, ...]:
     name = f"{depth}_{task}_{operator}"
     model = _card(name, f"{run}/model_final.pkl", task, depth, accuracy,
-                  "Also holds the feature-bank operator: load it with strict=False and classifier='skip'.")  # fmt: skip
+                  "Also holds the operator and a classifier over clip and bank: build it with longform.lfb.released. "
+                  "For its backbone alone, load it with strict=False and classifier='skip'.")  # fmt: skip
     if task == "nouns":
         return (model,)  # its bank comes from a detector
     bank = _card(f"{name}_bank", f"{run}/lfb_model.pkl", task, depth, {}, f"Writes the bank that {name}_lfb reads.")

@@ -158,10 +158,17 @@ def test_caffe2_training_history_is_dropped_and_scopes_are_stripped() -> None:
     assert set(LAYOUT["caffe2"].convert({**blobs, **weights})) == {"slow.stem.conv.weight", "something_else_w"}
 
 
-def test_caffe2_blobs_of_feature_banks_keep_their_names_under_a_prefix() -> None:
-    names = ["lfb_1x1_w", "lfb_nl1_theta_w", "box_pooled_fbonl_reduc_b", "res5_2_branch2c_bn_pooled_fbonl_reduc_w"]
-    blobs = {name: torch.zeros(1) for name in names}
-    assert set(LAYOUT["caffe2"].convert(blobs)) == {f"lfb.{name}" for name in names}
+def test_caffe2_blobs_of_feature_bank_operators_are_under_a_prefix() -> None:
+    names = {
+        "lfb_1x1_w": "lfb.reduce_bank.weight",
+        "lfb_nl1_theta_w": "lfb.layers.1.theta.weight",
+        "lfb_nl0_out_b": "lfb.layers.0.out.bias",
+        "box_pooled_fbonl_reduc_b": "lfb.reduce_input.bias",
+        "res5_2_branch2c_bn_pooled_fbonl_reduc_w": "lfb.reduce_input.weight",
+        "lfb_something_else_w": "lfb.lfb_something_else_w",
+    }
+    for theirs, ours in names.items():
+        assert set(LAYOUT["caffe2"].convert({theirs: torch.zeros(1)})) == {ours}
 
 
 def test_caffe2_affine_nets_compute_scale_and_shift_only() -> None:

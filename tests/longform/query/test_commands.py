@@ -2,18 +2,21 @@
 
 import argparse
 import csv
+import errno
 import json
 from pathlib import Path
 from typing import Any
 
+import faiss
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from longform.query.sql import SqlError
+from extractors.errors import ConfigError
 from longform.search_command import index, search
-from longform.sql_command import sql
+from longform.sql_command import WRITERS, sql
 from pipeline.bank import BankError
+from pipeline.bank.sql import SqlError
 from tests.longform.query.banks import CLIPS, PEOPLE, bank_of, put, video
 
 SHOTS = "SELECT video_id, count(*) AS shots, sum(shot_index) AS total FROM shots GROUP BY ALL ORDER BY ALL"
@@ -31,14 +34,14 @@ def run_sql(folder: Path, words: str, **options: Any) -> int:
 
 
 def run_index(folder: Path, space: str, **options: Any) -> int:
-    defaults = {"type": None, "metric": None, "rebuild": False, "json": False}
+    defaults = {"type": None, "metric": None, "rebuild": False, "device": "cpu", "json": False}
     return index(argparse.Namespace(bank=str(folder), space=space, **{**defaults, **options}))
 
 
 def run_search(folder: Path, space: str, **options: Any) -> int:
-    defaults = {"video": None, "at": None, "track": None, "vector": None, "k": 10, "within": [], "start": -np.inf,
-                "end": np.inf, "label": [], "min_score": -np.inf, "exclude_near": None, "exact": False, "stale": None,
-                "json": False}  # fmt: skip
+    defaults = {"video": None, "at": None, "track": None, "vector": None, "text": None, "weights": None, "k": 10,
+                "within": [], "start": -np.inf, "end": np.inf, "label": [], "min_score": -np.inf, "exclude_near": None,
+                "exact": False, "stale": None, "json": False}  # fmt: skip
     return search(argparse.Namespace(bank=str(folder), space=space, **{**defaults, **options}))
 
 
@@ -88,6 +91,67 @@ def test_sql_says_what_to_write_instead(folder: Path, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["bank"]
 
 
+def test_sql_leaves_no_half_of_a_file(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "out.csv").write_text("what was there")
+    words = "SELECT CAST(CASE WHEN n < 90000 THEN '1' ELSE 'one' END AS INTEGER) AS n FROM range(100000) AS t(n)"
+    with pytest.raises(SqlError, match="Could not convert"):
+        run_sql(folder, words, output=str(tmp_path / "out.csv"))
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setitem(WRITERS, "csv", full)
+    with pytest.raises(SqlError, match=r"Cannot write .*out.csv': No space left"):
+        run_sql(folder, SHOTS, output=str(tmp_path / "out.csv"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bank", "out.csv"]
+    assert (tmp_path / "out.csv").read_text() == "what was there"
+
+
+def test_sql_writes_long_answers_whole_and_empty_ones_with_their_columns(folder: Path, tmp_path: Path) -> None:
+    for suffix in ("csv", "parquet", "json"):
+        words = "SELECT n, [n, 1] AS pair, 'x' AS n FROM range(30000) AS t(n) ORDER BY 1"
+        assert run_sql(folder, words, output=str(tmp_path / f"long.{suffix}")) == 0
+        assert run_sql(folder, "SELECT * FROM shots LIMIT 0", output=str(tmp_path / f"none.{suffix}")) == 0
+    rows = pq.read_table(tmp_path / "long.parquet").to_pylist()
+    assert rows[29_999] == {"n": 29_999, "pair": [29_999, 1], "n_2": "x"}
+    assert json.loads((tmp_path / "long.json").read_text()) == rows
+    with open(tmp_path / "long.csv", newline="") as lines:
+        assert [int(row[0]) for row in list(csv.reader(lines))[1:]] == list(range(30_000))
+    assert (tmp_path / "none.csv").read_text().startswith('"video_id","shot_index"')
+    assert pq.read_table(tmp_path / "none.parquet").num_rows == 0
+
+
+def test_an_index_is_made_on_a_gpu_only_where_faiss_has_one(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigError, match="expected cpu, cuda or"):
+        run_index(folder, PEOPLE, device="gpu")
+    if not faiss.get_num_gpus():
+        with pytest.raises(ConfigError, match=r"longform-video\[gpu\]"):
+            run_index(folder, PEOPLE, device="cuda")
+    monkeypatch.setattr(faiss, "get_num_gpus", lambda: 2)
+    with pytest.raises(ConfigError, match="graph"):
+        run_index(folder, PEOPLE, device="cuda:1")
+
+
+def test_what_is_made_on_a_gpu_is_searched_on_the_cpu(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With stand-ins for the functions of a FAISS with GPUs: that the index goes there, is filled, and returns."""
+    steps: list[Any] = []
+
+    def to_gpu(resources: str, gpu: int, made: Any) -> Any:
+        steps.append((resources, gpu, made.ntotal))
+        return made
+
+    def to_cpu(made: Any) -> Any:
+        steps.append(made.ntotal)
+        return made
+
+    monkeypatch.setattr(faiss, "get_num_gpus", lambda: 2)
+    monkeypatch.setattr(faiss, "StandardGpuResources", lambda: "resources", raising=False)
+    monkeypatch.setattr(faiss, "index_cpu_to_gpu", to_gpu, raising=False)
+    monkeypatch.setattr(faiss, "index_gpu_to_cpu", to_cpu, raising=False)
+    assert run_index(folder, PEOPLE, type="flat", device="cuda:1") == 0
+    assert steps == [("resources", 1, 0), 62]
+
+
 def test_index_prints_what_it_covers_and_its_recall(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_index(folder, PEOPLE) == 0
     out = capsys.readouterr()
@@ -132,7 +196,16 @@ def test_search_takes_a_track_or_a_vector_file(
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"video": "a"}, {"video": "a", "vector": "v.npy"}, {"vector": "v.npy", "at": 3.0}, {"at": 3.0}],
+    [
+        {},
+        {"video": "a"},
+        {"video": "a", "vector": "v.npy"},
+        {"vector": "v.npy", "at": 3.0},
+        {"at": 3.0},
+        {"text": "words", "video": "a"},
+        {"text": "words", "track": 1},
+        {"video": "a", "at": 3.0, "weights": "hf:a"},
+    ],
 )
 def test_search_wants_one_query(folder: Path, options: dict[str, Any]) -> None:
     with pytest.raises(BankError, match="--v"):

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import faiss
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -94,6 +95,25 @@ def test_features_that_come_scene_after_scene_are_all_within_reach() -> None:
     index.fill((rows[first : first + 500] for first in range(0, len(rows), 500)), len(rows))
     _, ids = index.search(rows[::37], 10)
     assert (ids // 50 == (np.arange(len(rows))[::37] // 50)[:, None]).mean() > 0.99
+
+
+def test_a_graph_of_more_rows_is_searched_harder(monkeypatch: pytest.MonkeyPatch) -> None:
+    random, efforts = np.random.default_rng(1), []
+    rows = normalised(random.normal(size=(1000, 8)).astype(np.float32))
+    index = VectorIndex.make("HNSW32", 8, "cosine")
+    index.fill([rows], len(rows))
+    as_made = faiss.SearchParametersHNSW
+
+    def noted(**settings: Any) -> Any:
+        efforts.append(settings["efSearch"])
+        return as_made(**settings)
+
+    monkeypatch.setattr(faiss, "SearchParametersHNSW", noted)
+    for full_effort_rows in (1000, 100, 10):
+        monkeypatch.setattr("longform.query.ann._HNSW_EFFORT_ROWS", full_effort_rows)
+        index.search(rows[:1], 10)
+    index.search(rows[:1], 500)
+    assert efforts == [64, 127, 254, 1000]
 
 
 def test_changed_and_vanished_videos_make_it_stale(folder: Path) -> None:
@@ -188,6 +208,8 @@ def test_an_index_that_does_not_fit_is_refused_and_made_anew(folder: Path) -> No
         (lambda: edit(folder, format_version=99), "format version 99"),
         (lambda: edit(folder, rows=7), r"\[7, 120\]"),
         (lambda: edit(folder, colour="red"), "does not parse"),
+        (lambda: edit(folder, vectors_file="../../../secret"), r"a file named '\.\./\.\./\.\./secret'"),
+        (lambda: edit(folder, rows_file="../../bank.json"), r"a file named '\.\./\.\./bank\.json'"),
         (lambda: (place / "index.json").write_text("{"), "does not parse"),
         (lambda: next(place.glob("*.faiss")).unlink(), "no files"),
         (lambda: next(place.glob("*.faiss")).write_bytes(b"abcd1234"), "not recognized"),

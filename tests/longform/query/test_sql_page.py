@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from longform.query.sql import query
 from pipeline.bank import FeatureBank
+from pipeline.bank.sql import query
 from tests.longform.query.banks import bank_of, put
 from tests.pipeline.bank.helpers import Video, feature
 

@@ -88,6 +88,20 @@ def test_the_detector_looks_at_the_frame_of_every_moment(video: Path) -> None:
         assert [row["detection_id"] for row in mine] == [30000 * at_s + place for place in range(len(mine))]
 
 
+@pytest.mark.parametrize("segment_s", [1e9, 0.5])
+def test_a_frame_is_looked_at_once_however_long_it_is_on_screen(
+    tmp_path: Path, actions: NetworkSource, segment_s: float
+) -> None:
+    """Slides of 2.5 s each; one that begins up to a quarter of that after a moment counts as on screen there."""
+    slides = tmp_path / "slides.mp4"
+    make_clip(slides, seconds=12, shots=1, figures=2, size_hw=(240, 320), fps=Fraction(2, 5))
+    for rate_hz, seen in ((1, [0, 2, 5, 7, 10]), (4, [0, 2, 4.5, 7, 9.5])):
+        rows = rows_of(stage_of(actions, rate_hz=rate_hz), slides, segment_s)
+        ids = [row["detection_id"] for row in rows["detections"]]
+        assert len(ids) == len(set(ids)) == len(rows["features/action.ava_slowfast_4x16_r50"])
+        assert sorted({(row["frame"], row["at_s"]) for row in rows["detections"]}) == list(enumerate(seen))
+
+
 def test_person_features_are_those_of_the_network_on_the_clip_around(video: Path, actions: NetworkSource) -> None:
     rows, pictures = rows_of(stage_of(actions), video), pictures_of(video)
     features, scores = rows["features/person.ava_slowfast_4x16_r50"], rows["features/action.ava_slowfast_4x16_r50"]

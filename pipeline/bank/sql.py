@@ -1,6 +1,6 @@
 """SQL over a bank through DuckDB: a view for each table and feature space, of valid rows only.
 
-    query(FeatureBank.open("bank"), 'SELECT video_id, count(*) AS shots FROM shots GROUP BY ALL')
+    FeatureBank.open("bank").sql('SELECT video_id, count(*) AS shots FROM shots GROUP BY ALL')
 
 The views are `videos`, `shots`, `detections`, `tracks` and each space under its name (`"clip.hoghof"`, in quotes
 because of the point). They read what a query needs: its columns, and row groups its conditions may hold in.
@@ -9,22 +9,24 @@ because of the point). They read what a query needs: its columns, and row groups
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TypeVar
 
 import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as pads
 
-from longform.query.valid_files import ValidFile, valid_files
 from pipeline.bank import filesystem
 from pipeline.bank.errors import BankBusyError, BankError
 from pipeline.bank.naming import is_compacted
 from pipeline.bank.reader import FeatureBank
 from pipeline.bank.schema import FEATURES, TABLES, schema_of
+from pipeline.bank.valid_files import ValidFile, valid_files
 
 _ATTEMPTS = 20
+_BATCH_ROWS = 8192
 _FAULTS_OF_A_QUERY = (
     duckdb.ParserException,
     duckdb.CatalogException,
@@ -32,6 +34,9 @@ _FAULTS_OF_A_QUERY = (
     duckdb.ConversionException,
 )
 _READING = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN}
+
+
+T = TypeVar("T")
 
 
 class SqlError(BankError):
@@ -46,17 +51,48 @@ def query(bank: FeatureBank, sql: str, *, allow_files: bool = False) -> pa.Table
     read other files too, such as ``read_csv('labels.csv')``; it cannot write any.
     Raises SqlError with DuckDB's reason in one line; BankBusyError for a bank that keeps changing.
     """
+    return stream(bank, sql, lambda schema, batches: pa.Table.from_batches(batches, schema), allow_files=allow_files)
+
+
+def stream(
+    bank: FeatureBank,
+    sql: str,
+    consume: Callable[[pa.Schema, Iterator[pa.RecordBatch]], T],
+    *,
+    allow_files: bool = False,
+) -> T:
+    """What `consume` makes of the answer, which it gets in batches of some thousand rows; otherwise as `query`.
+
+    If the bank changes under the query, `consume` is called again, with the whole of a new answer.
+    """
     for _ in range(_ATTEMPTS):
         bound: list[ValidFile] = []
         try:
             with _connection(allow_files) as connection:
                 _bind(connection, bank, bound)
-                return _answer(connection, sql, allow_files)
+                reader = _answer(connection, sql, allow_files)
+                return consume(reader.schema, _batches(reader))
         except _FAULTS_OF_A_QUERY as error:
             raise SqlError(_in_one_line(sql, error, bank)) from error
-        except (duckdb.Error, OSError) as error:
+        except (duckdb.Error, OSError, _BrokenOffError) as error:
             _refuse_unless_changed(bank, bound, sql, error)
     raise BankBusyError(f"Cannot read bank {bank.root!r}: it changed in each of {_ATTEMPTS} attempts. Try again later.")
+
+
+class _BrokenOffError(Exception):
+    """The rest of an answer cannot be had."""
+
+
+def _batches(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+    """The batches of an answer. What DuckDB meets on the way is told from an error of the consumer, say a full disk."""
+    while True:
+        try:
+            batch = reader.read_next_batch()
+        except StopIteration:
+            return
+        except (pa.ArrowException, duckdb.Error, OSError) as error:
+            raise _BrokenOffError(str(error)) from error
+        yield batch
 
 
 def _refuse_unless_changed(bank: FeatureBank, bound: Sequence[ValidFile], sql: str, error: Exception) -> None:
@@ -156,7 +192,7 @@ def _dataset(bank: FeatureBank, files: Sequence[ValidFile], schema: pa.Schema) -
     )
 
 
-def _answer(connection: duckdb.DuckDBPyConnection, sql: str, allow_files: bool) -> pa.Table:
+def _answer(connection: duckdb.DuckDBPyConnection, sql: str, allow_files: bool) -> pa.RecordBatchReader:
     statements = connection.extract_statements(sql)
     if len(statements) != 1 or statements[0].type not in _READING:
         kinds = ", ".join(statement.type.name for statement in statements) or "nothing"
@@ -165,7 +201,7 @@ def _answer(connection: duckdb.DuckDBPyConnection, sql: str, allow_files: bool) 
             "a bank is only read. Write an answer to a file with -o FILE."
         )
     try:
-        return connection.sql(sql).to_arrow_table()
+        return connection.sql(sql).to_arrow_reader(_BATCH_ROWS)
     except duckdb.PermissionException as error:
         if allow_files:
             raise

@@ -4,6 +4,7 @@ import itertools
 import json
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 from pyarrow import fs as pafs
 
-from longform.query.sql import SqlError, query, view_names
 from pipeline.bank import BankError, FeatureBank
 from pipeline.bank.compact import compact
+from pipeline.bank.sql import SqlError, query, stream, view_names
 from pipeline.bank.writer import BankWriter
 from tests.longform.query.banks import CLIPS, PEOPLE, TABLES, CountingFilesystem, bank_of, put, video
 
@@ -107,6 +108,52 @@ def test_answers_stay_whole_while_a_run_and_compact_work(folder: Path) -> None:
         stop.set()
         worker.join()
     assert seen == {3, 6}
+
+
+def test_the_bank_itself_answers_sql(folder: Path) -> None:
+    bank, sql = FeatureBank.open(folder), "SELECT count(*) AS n FROM shots"
+    assert bank.sql(sql).equals(query(bank, sql))
+    with pytest.raises(SqlError, match="only read"):
+        bank.sql("DROP VIEW shots")
+
+
+def test_a_stream_gives_the_answer_piece_by_piece(tmp_path: Path) -> None:
+    bank_of(tmp_path / "bank", {"a": 2})
+    bank, sizes = FeatureBank.open(tmp_path / "bank"), []
+
+    def consume(schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> int:
+        assert schema.names == ["n"]
+        sizes.extend(batch.num_rows for batch in batches)
+        return sum(sizes)
+
+    assert stream(bank, "SELECT * FROM range(100000) AS t(n)", consume) == 100_000
+    assert len(sizes) > 5
+    assert max(sizes) < 20_000
+
+
+def test_a_stream_that_breaks_off_when_the_bank_changes_begins_anew(folder: Path) -> None:
+    """The files of a view are compacted away after the first batch of an answer that needs them."""
+    bank, seen = FeatureBank.open(folder), []
+
+    def consume(schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> int:
+        seen.append(0)
+        for batch in batches:
+            seen[-1] += batch.num_rows
+            if len(seen) == 1:
+                compact(folder)
+                raise FileNotFoundError("as a scan finds its next file gone")
+        return seen[-1]
+
+    rows = FeatureBank.open(folder).table("detections").num_rows
+    assert stream(bank, "SELECT * FROM detections", consume) == rows
+    assert len(seen) == 2
+
+
+def test_an_error_in_the_middle_of_a_stream_has_its_reason(folder: Path) -> None:
+    sql = "SELECT CAST(CASE WHEN n < 90000 THEN '1' ELSE 'one' END AS INTEGER) AS n FROM range(100000) AS t(n)"
+    with pytest.raises(SqlError, match="Could not convert string 'one'") as refused:
+        stream(FeatureBank.open(folder), sql, lambda schema, batches: sum(batch.num_rows for batch in batches))
+    assert "\n" not in str(refused.value)
 
 
 def test_a_lost_file_is_named_as_such(folder: Path) -> None:
