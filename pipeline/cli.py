@@ -216,6 +216,10 @@ def _report(parser: argparse.ArgumentParser) -> None:
                         "the others are in the list only (default: %(default)s)")  # fmt: skip
     parser.add_argument("--pictures", type=_not_negative, default=1200, metavar="N", help="most pictures on the page, "
                         "0 for none (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--explain", nargs="+", default=[], metavar="FILE", help="show what predictions attended to: "
+                        "files of longform eval lfb-... --explain")  # fmt: skip
+    parser.add_argument("--masked", nargs="+", default=[], metavar="FILE", help="show what was expected of masked "
+                        "people: files of longform eval ot-pretrain --masked-view")  # fmt: skip
     _json(parser)
 
 
@@ -266,11 +270,12 @@ def _search(parser: argparse.ArgumentParser) -> None:
     _json(parser)
 
 
-def _recipes(function: str) -> Configure:
-    """Options of the recipes of `longform`, which this layer may not import by name."""
+def _by(target: str) -> Configure:
+    """Options that a function of `longform` adds, which this layer may not import by name."""
 
     def configure(parser: argparse.ArgumentParser) -> None:
-        getattr(importlib.import_module("longform.training.recipes"), function)(parser)
+        module, function = target.split(":")
+        getattr(importlib.import_module(module), function)(parser)
 
     return configure
 
@@ -291,6 +296,7 @@ COMMANDS: dict[str, tuple[str, str, Configure]] = {
         "longform.complexity:complexity",
         _complexity,
     ),
+    "lvu": ("the nine LVU tasks from one bank", "longform.lvu_command:lvu", _by("longform.lvu_command:configure")),
     "parity": (
         "compare features of a bank with another tool's, and name the step that differs",
         "longform.parity:parity",
@@ -301,7 +307,11 @@ COMMANDS: dict[str, tuple[str, str, Configure]] = {
         "longform.datasets.counts:count",
         _count,
     ),
-    "eval": ("measure a model on a data set", "longform.train_command:evaluate", _recipes("configure_eval")),
+    "eval": (
+        "measure a model on a data set",
+        "longform.train_command:evaluate",
+        _by("longform.training.recipes:configure_eval"),
+    ),
     "export": ("write a bank as files of other projects", "longform.import_command:export_files", _export),
     "import": ("read feature files of other projects into a bank", "longform.import_command:import_files", _import),
     "index": ("make a feature space quick to search", "longform.search_command:index", _index),
@@ -312,7 +322,11 @@ COMMANDS: dict[str, tuple[str, str, Configure]] = {
     ),
     "sql": ("ask the tables of a bank with SQL", "longform.sql_command:sql", _sql),
     "report": ("one HTML page of a bank or a video, to look at", "longform.report.command:report", _report),
-    "train": ("train a model by a recipe", "longform.train_command:train", _recipes("configure_train")),
+    "train": (
+        "train a model by a recipe",
+        "longform.train_command:train",
+        _by("longform.training.recipes:configure_train"),
+    ),
     "weights": ("list, download and check the weights of networks", "longform.weights:weights", _weights),
     "window": ("features of one video around a time", "pipeline.commands:window", _window),
 }

@@ -244,7 +244,7 @@ def _lfb_network(weights: str, own: str) -> "NetworkSource":
     """The network of `weights`: of a card, of a file that says how it was built, or that of the card `own`.
 
     A network without a card sees clips as the one of `own` does; one that was built for other numbers of frames
-    (`sampling`) gets those.
+    (`sampling`) or another size (`crop_px`) gets those.
     """
     from extractors.networks import network_source
     from extractors.weights.cards import CARDS
@@ -258,6 +258,8 @@ def _lfb_network(weights: str, own: str) -> "NetworkSource":
         source = network_source(name, weights, **options)
         built_for = source.input if "sampling" in options else card.input
         spec = dataclasses.replace(card.input, num_frames=built_for.num_frames, stride=built_for.stride)
+        if side_px := options.get("crop_px"):
+            spec = dataclasses.replace(spec, short_side_px=side_px, crop_px=side_px)
         source = dataclasses.replace(source, input=spec)
     source.build()  # a file that does not fit is an error now, not one of every video
     return source

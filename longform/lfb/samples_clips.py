@@ -43,7 +43,7 @@ class ClipExample:
     """At the data set's rate: the moment whose window of the bank goes with the clip."""
     clip: Tensor
     """(3, T, crop, crop) float32."""
-    labels: NDArray[np.float32] | tuple[int | None, int | None]
+    labels: NDArray[np.float32] | NDArray[np.int64] | tuple[int | None, int | None]
     """AVA (N, 80), column 0 for action 1; Charades (157,); EPIC-KITCHENS verb and noun, None in the test sets."""
     boxes_px: NDArray[np.float32] | None = None
     """AVA: (N, 4) xyxy in pixels of the clip."""

@@ -56,7 +56,7 @@ class EndTaskTransformer(ObjectTransformer):
     def __init__(self, config: ModelConfig, outputs: int) -> None:
         super().__init__(config)
         self.long_term_head = EndTaskHead(config, outputs)
-        initialise(self)
+        initialise(self, config.width)
 
     def forward(self, batch: TokenBatch, corruptions: Sequence[Corruption] = ()) -> Tensor:
         """Logits (B, K) of the spans; (B, 1) for regression."""
@@ -83,7 +83,7 @@ class PretrainTransformer(ObjectTransformer):
         for modality, classes in zip(self.modalities, (num_actions, num_objects), strict=False):
             self.add_module(f"{modality}_lm_head", MaskHead(config, classes))
         self.same_movie_head_loss = compatibility_head(config) if compat else None
-        initialise(self)
+        initialise(self, config.width)
 
     def forward(self, batch: TokenBatch, corruptions: Sequence[Corruption]) -> Pretraining:
         """Predictions for masked tokens, and the vector of each span."""
@@ -101,7 +101,7 @@ class ActionTransformer(ObjectTransformer):
     def __init__(self, config: ModelConfig, num_actions: int) -> None:
         super().__init__(config)
         self.action_lm_head = ActionHead(config, num_actions)
-        initialise(self)
+        initialise(self, config.width)
 
     def forward(self, batch: TokenBatch, corruptions: Sequence[Corruption], *, fuse: bool = True) -> Tensor:
         """Logits (M, 80) at the masked tokens; `fuse=False` leaves the box's own feature out."""

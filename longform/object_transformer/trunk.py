@@ -6,6 +6,7 @@ sequences lie one behind the other, so nothing but attention knows of sequences.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -23,7 +24,8 @@ LAYER_NORM_EPS = 1e-5
 FFN_WIDTHS = 4
 """Width of the feed-forward layers, in widths of the network."""
 
-INITIAL_STD = 0.02
+INITIAL_STD, RELEASED_WIDTH = 0.02, 768
+"""Of new weights, at the width of the released network."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -52,7 +54,9 @@ class Embeddings(nn.Module):
         self.spatial_embeddings = nn.Linear(config.token_form.spatial_dim, config.width)
         self.reduction = nn.Linear(config.feature_dim, config.width)
         self.masked_embedding = nn.ParameterList([torch.zeros(dim) for dim in config.feature_dims])
-        self.start = nn.Parameter(torch.randn(config.width) * INITIAL_STD) if config.start == "vector" else None
+        self.start = (
+            nn.Parameter(torch.randn(config.width) * initial_std(config.width)) if config.start == "vector" else None
+        )
         self.LayerNorm = nn.LayerNorm(config.width, eps=LAYER_NORM_EPS) if config.embedding_norm else nn.Identity()
         self.dropout = nn.Dropout(config.dropout if config.embedding_norm else 0.0)
 
@@ -185,10 +189,19 @@ class Trunk(nn.Module):
         return Encoded(pooled=self.pool(first), masked=tuple(masked))
 
 
-def initialise(module: nn.Module) -> None:
-    """Weights of linear layers and tables from N(0, 0.02), biases 0; LayerNorm and mask embeddings as they are made."""
+def initial_std(width: int) -> float:
+    """Standard deviation of new weights: 0.02 for the released width, and such that sums over a width stay alike."""
+    return INITIAL_STD * math.sqrt(RELEASED_WIDTH / width)
+
+
+def initialise(module: nn.Module, width: int) -> None:
+    """Weights of linear layers and tables from N(0, 0.02), biases 0; LayerNorm and mask embeddings as they are made.
+
+    Args:
+        width: of the network, see `initial_std`.
+    """
     for part in module.modules():
         if isinstance(part, nn.Linear | nn.Embedding):
-            nn.init.normal_(part.weight, std=INITIAL_STD)
+            nn.init.normal_(part.weight, std=initial_std(width))
         if isinstance(part, nn.Linear) and part.bias is not None:
             nn.init.zeros_(part.bias)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,10 +89,10 @@ def _plain(value: Any) -> Any:
     return value if value is None or isinstance(value, (bool, int, str)) or value - value == 0 else str(value)
 
 
-def listed_ids(bank: FeatureBank, most: int) -> list[str]:
-    """Videos for the list, sorted: where there are too many, those that failed or are damaged, then the others."""
+def listed_ids(bank: FeatureBank, most: int, first: Collection[str] = ()) -> list[str]:
+    """Videos for the list, sorted: where there are too many, `first`, those that failed or are damaged, then others."""
     videos = bank.videos().select(["video_id", "status", "damage"]).to_pylist()
-    videos.sort(key=lambda row: row["status"] == "ok" and row["damage"] is None)
+    videos.sort(key=lambda row: (row["video_id"] not in first, row["status"] == "ok" and row["damage"] is None))
     return sorted(row["video_id"] for row in videos[:most])
 
 

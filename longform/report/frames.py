@@ -40,11 +40,12 @@ class Pictures:
     note: str | None = None
 
 
-def choose_frames(shots: Shots, detected: Sequence[int], fps: float, most: int) -> list[int]:
-    """Display indices of the frames to show, ascending: first of all one of every shot.
+def choose_frames(shots: Shots, detected: Sequence[int], fps: float, most: int, asked: Sequence[int] = ()) -> list[int]:
+    """Display indices of the frames to show, ascending: first those asked for, then one of every shot.
 
-    The key frame of a shot is the frame with detections nearest to its middle, or the middle. What is left of `most`
-    goes evenly to other frames with detections and, about one a second, to frames without.
+    Frames asked for get up to half of `most` where there are shots to show too. The key frame of a shot is the frame
+    with detections nearest to its middle, or the middle. What is left of `most` goes evenly to other frames with
+    detections and, about one a second, to frames without.
     """
     with_boxes = np.unique(np.asarray(detected, np.int64))
     keys = []
@@ -54,7 +55,10 @@ def choose_frames(shots: Shots, detected: Sequence[int], fps: float, most: int) 
         middle = (start + end - 1) // 2
         inside = with_boxes[(with_boxes >= start) & (with_boxes < end)]
         keys.append(int(inside[np.abs(inside - middle).argmin()]) if len(inside) else middle)
-    chosen = _evenly(np.unique(np.asarray(keys, np.int64)), most)
+    wanted = np.unique(np.asarray(asked, np.int64))
+    of_shots = np.setdiff1d(np.asarray(keys, np.int64), wanted)
+    wanted = _evenly(wanted, max(most // 2, most - len(of_shots)))
+    chosen = np.union1d(wanted, _evenly(of_shots, most - len(wanted)))
     step = max(1, round(_WORTH_S * fps))
     last = max(shots.end_frame, default=0)
     grid = np.arange(0, last, step)

@@ -16,7 +16,7 @@ class Limits:
     """Videos in the list; failed and damaged ones come first."""
     pictures: int = 1_200
     picture_bytes: int = 13_500_000
-    """Of all pictures, as base64."""
+    """Of all pictures, as base64, and of the answers that files told about."""
     message_letters: int = 500
     """Of each error message."""
     shots: int = 40_000
@@ -24,6 +24,11 @@ class Limits:
     boxes: int = 70_000
     points: int = 6_000
     """Sampled moments of all feature spaces."""
+    predictions: int = 2_000
+    attended: int = 50_000
+    """Moments that predictions attended to."""
+    masked: int = 2_000
+    """Tracks that were masked."""
 
 
 def fair_shares(needs: Sequence[int], total: int) -> list[int]:

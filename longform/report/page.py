@@ -16,7 +16,10 @@ from importlib import resources
 from typing import Any
 
 _TEMPLATE = resources.files("longform.report") / "template"
-_SCRIPTS = ("dom.js", "data.js", "videos.js", "moment.js", "timeline.js", "map.js", "bank.js", "page.js")
+_SCRIPTS = (
+    "dom.js", "data.js", "videos.js", "moment.js", "attention.js", "timeline.js", "map.js", "bank.js", "answer.js",
+    "predictions.js", "masked.js", "page.js",
+)  # fmt: skip
 _FOR_SCRIPTS = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})
 
 TRACK_COLOURS = ("#0072b2", "#ee6677", "#b86bff", "#882255", "#ccbb44", "#56b4e9", "#8c7a00")

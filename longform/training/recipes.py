@@ -11,7 +11,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-RECIPES: dict[str, str] = {}
+RECIPES: dict[str, str] = {
+    "lfb-ava": "longform.lfb.recipes:AVA",
+    "lfb-epic-verb": "longform.lfb.recipes:EPIC_VERB",
+    "lfb-epic-noun": "longform.lfb.recipes:EPIC_NOUN",
+    "lfb-charades": "longform.lfb.recipes:CHARADES",
+    "ot-pretrain": "longform.object_transformer.recipes:PRETRAIN",
+    "ot-ava": "longform.object_transformer.recipes:AVA",
+}
 """Name of each recipe, and the `module:attribute` of its `Recipe`."""
 
 LOOP_OPTIONS = frozenset(
@@ -70,12 +77,23 @@ def load(target: str) -> Any:
     return getattr(importlib.import_module(module), attribute)
 
 
+class _Help(argparse.HelpFormatter):
+    """Says `as published` for what the recipe takes from its paper unless told otherwise."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        if action.default is None and action.help:
+            return action.help.replace("%(default)s", "as published")
+        return action.help
+
+
 def configure_train(parser: argparse.ArgumentParser) -> None:
     """Give `longform train` a subcommand for each recipe."""
     recipes = parser.add_subparsers(dest="recipe", required=True, metavar="RECIPE")
     for name, target in RECIPES.items():
         recipe: Recipe = load(target)
-        sub = recipes.add_parser(name, help=recipe.summary, description=_sentence(recipe.summary))
+        sub = recipes.add_parser(
+            name, help=recipe.summary, description=_sentence(recipe.summary), formatter_class=_Help
+        )
         add_loop_options(sub)
         recipe.configure(sub)
         sub.epilog = "Run the same command again to go on after a stop; the weights are those of a run without it."

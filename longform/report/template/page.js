@@ -1,7 +1,9 @@
-const state = { video: null, at_s: 0, track: null };
+const state = { video: null, at_s: 0, track: null, prediction: null };
 const list = videoList((video) => open(video));
 const view = momentView((track) => go(state.at_s, track));
 const line = timeLine((at_s, track) => go(at_s, track));
+const predictions = predictionsView({ open: openPredictions, choose: choosePrediction, go });
+const masked = maskedView(go);
 const map = spaceMap((video, at_s, track) => open(video, at_s, track));
 
 function factsOf(video) {
@@ -36,7 +38,7 @@ function open(video, at_s = null, track = null) {
     byId("video-notes").replaceChildren(...notesOf(video).map((text) => make("p", { className: "warning", textContent: text })));
     byId("detail").hidden = video.shown === undefined;
     list.mark(video);
-    if (video.shown !== undefined) line.open(video, detailOf(video.shown));
+    if (video.shown !== undefined) openDetail(video, detailOf(video.shown));
   }
   if (video.shown === undefined) {
     map.mark(null, 0, null);
@@ -44,11 +46,38 @@ function open(video, at_s = null, track = null) {
   } else go(at_s ?? keyMoment(detailOf(video.shown), 0), track);
 }
 
+function openDetail(video, detail) {
+  line.open(video, detail);
+  predictions.open(video, detail);
+  masked.open(video, detail);
+  state.prediction = detail.predictions.length ? 0 : null;
+  if (state.prediction !== null) markPrediction(false);
+}
+
+function markPrediction(closer) {
+  predictions.mark(state.prediction);
+  line.attend(detailOf(state.video.shown).predictions[state.prediction], closer);
+}
+
+/** Shows what a prediction attended to, and its own moment. */
+function choosePrediction(number) {
+  state.prediction = number;
+  markPrediction(true);
+  go(detailOf(state.video.shown).predictions[number].at_s);
+}
+
+/** To the first prediction of a video. */
+function openPredictions(video) {
+  open(video);
+  choosePrediction(0);
+}
+
 function go(at_s, track = null) {
   const { video } = state;
   Object.assign(state, { at_s, track });
   view.show(video, detailOf(video.shown), at_s, track);
   line.mark(at_s, track);
+  masked.mark(track);
   map.mark(video.shown, at_s, track);
   address();
 }
@@ -56,7 +85,8 @@ function go(at_s, track = null) {
 /** Keeps the moment in the address, so that it can be sent to somebody. */
 function address() {
   const moment = state.video.shown === undefined ? "" : `&t=${state.at_s.toFixed(2)}`;
-  history.replaceState(null, "", `#v=${encodeURIComponent(state.video.video_id)}${moment}`);
+  const prediction = state.prediction ? `&p=${state.prediction}` : "";
+  history.replaceState(null, "", `#v=${encodeURIComponent(state.video.video_id)}${moment}${prediction}`);
 }
 
 /** To the shot `by` places on. */
@@ -72,8 +102,15 @@ function fromAddress() {
   const given = new URLSearchParams(location.hash.slice(1));
   const video = bank.list.find((entry) => entry.video_id === given.get("v"));
   const at_s = Number.parseFloat(given.get("t"));
-  if (video) open(video, Number.isFinite(at_s) ? Math.min(Math.max(0, at_s), video.duration_s ?? 0) : null);
-  return Boolean(video);
+  if (!video) return false;
+  open(video, Number.isFinite(at_s) ? Math.min(Math.max(0, at_s), video.duration_s ?? 0) : null);
+  const number = Number.parseInt(given.get("p"), 10);
+  if (number > 0 && number < (video.predictions ?? 0)) {
+    state.prediction = number;
+    markPrediction(false);
+    address();
+  }
+  return true;
 }
 
 document.addEventListener("keydown", (event) => {
@@ -100,6 +137,7 @@ showBank((video) => {
   open(video);
   byId("video").scrollIntoView();
 });
-const first = shown[0] ?? bank.list[0];
-if (!fromAddress() && first) open(first);
+const explained = shown.find((video) => video.predictions);
+const first = explained ?? shown.find((video) => video.masked) ?? shown[0] ?? bank.list[0];
+if (!fromAddress() && first) (explained ? openPredictions : open)(first);
 byId("video").hidden = !first;

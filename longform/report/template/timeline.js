@@ -5,11 +5,13 @@ const TRACKS_PX = 150;
 const OVERVIEW_PX = 6;
 const TICKS_S = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200];
 const SHORTEST_S = 1;
+const SMALL_PART = 0.2;
 
-/** The time line of one video: ticks, pictures, shots and tracks, drawn for the visible span only. */
+/** The time line of one video: ticks, pictures, shots, attended moments and tracks, drawn for the visible span only. */
 function timeLine(pick) {
   const canvas = byId("timeline");
   const layer = document.createElement("canvas");
+  const attention = attentionLane();
   let detail = null;
   let duration = 1;
   let span = [0, 1];
@@ -25,7 +27,9 @@ function timeLine(pick) {
   const isZoomed = () => span[1] - span[0] < duration - 1e-9;
   const laneHeight = () => Math.max(2, Math.min(11, Math.floor(TRACKS_PX / Math.max(1, laneCount))));
   const tracksHeight = () => (laneCount ? Math.min(TRACKS_PX, laneCount * laneHeight()) + 8 : 0);
-  const height = () => AXIS_PX + STRIP_PX + SHOTS_PX + tracksHeight() + OVERVIEW_PX + 6;
+  const attentionTop = AXIS_PX + STRIP_PX + SHOTS_PX;
+  const tracksTop = () => attentionTop + attention.height() + 4;
+  const height = () => attentionTop + attention.height() + tracksHeight() + OVERVIEW_PX + 6;
 
   function drawAxis(context) {
     const step = TICKS_S.find((value) => (value / (span[1] - span[0])) * width() >= 72) ?? TICKS_S.at(-1);
@@ -94,7 +98,7 @@ function timeLine(pick) {
 
   function drawTracks(context) {
     const tracks = detail.tracks;
-    const [lane, top] = [laneHeight(), AXIS_PX + STRIP_PX + SHOTS_PX + 4];
+    const [lane, top] = [laneHeight(), tracksTop()];
     for (let i = 0; i < tracks.id.length && tracks.start_s[i] <= span[1]; i++) {
       if (tracks.end_s[i] < span[0]) continue;
       const y = top + tracks.lane[i] * lane;
@@ -140,6 +144,7 @@ function timeLine(pick) {
     canvas.style.height = `${height()}px`;
     const context = sharp(layer, width(), height());
     for (const draw of [drawAxis, drawStrip, drawShots, drawTracks, drawOverview]) draw(context);
+    attention.draw(context, x, width(), attentionTop);
     drawMarks();
   });
 
@@ -157,15 +162,18 @@ function timeLine(pick) {
   }
 
   function trackAt(px, py) {
-    const lane = Math.floor((py - AXIS_PX - STRIP_PX - SHOTS_PX - 4) / laneHeight());
+    const lane = Math.floor((py - tracksTop()) / laneHeight());
     const { lane: lanes, start_s: starts, end_s: ends, id } = detail.tracks;
     if (lane < 0) return null;
     const found = id.findIndex((_, i) => lanes[i] === lane && x(starts[i]) - 3 <= px && px <= Math.max(x(ends[i]), x(starts[i]) + 3) + 3);
     return found < 0 ? null : found;
   }
 
+  const attendedAt = (px, py) => (py < attentionTop || py >= tracksTop() ? null : attention.at(px, x));
+
   function explain(event) {
-    const at_s = seconds(event.offsetX);
+    const attended = attendedAt(event.offsetX, event.offsetY);
+    const at_s = attended ? attended.at_s : seconds(event.offsetX);
     const shot = shotAt(detail.shots, at_s);
     const place = pictureNear(detail, at_s);
     const found = trackAt(event.offsetX, event.offsetY);
@@ -176,6 +184,7 @@ function timeLine(pick) {
       `${clock(at_s, 2)}${detail.shots.found ? `, shot ${count(shot + 1)}` : ""}`,
       found === null ? "" : `${tracks.label[found]}, track ${tracks.id[found]}: ${clock(tracks.start_s[found])} to ` +
         `${clock(tracks.end_s[found])}, ${counted(tracks.boxes[found], "detection")}`,
+      attended && `attended with ${percent(attended.total)}`,
     );
   }
 
@@ -203,8 +212,10 @@ function timeLine(pick) {
     const length = span[1] - span[0];
     if (drag && !drag.moved && drag.isOverview) look((event.offsetX / width()) * duration - length / 2, length);
     else if (drag && !drag.moved) {
+      const attended = attendedAt(event.offsetX, event.offsetY);
       const found = trackAt(event.offsetX, event.offsetY);
-      pick(seconds(event.offsetX), found === null ? null : detail.tracks.id[found]);
+      if (attended) pick(attended.at_s, attended.parts[0][1]);
+      else pick(seconds(event.offsetX), found === null ? null : detail.tracks.id[found]);
     }
     drag = null;
   });
@@ -236,8 +247,18 @@ function timeLine(pick) {
       duration = Math.max(video.duration_s || 0, detail.shots.end_s.at(-1), 0.001);
       laneCount = detail.tracks.lane.reduce((most, lane) => Math.max(most, lane + 1), 0);
       shape = Math.min(2, Math.max(0.5, video.width / video.height || 16 / 9));
+      attention.show(null);
       canvas.setAttribute("aria-valuemax", duration.toFixed(2));
       look(0, duration);
+    },
+    /** Marks what a prediction attended to; with `closer`, zooms in where that is a small part of what is visible. */
+    attend(prediction, closer) {
+      attention.show(prediction);
+      const extent = attention.extent();
+      const length = extent ? extent[1] - extent[0] : 0;
+      if (closer && length && (length < SMALL_PART * (span[1] - span[0]) || extent[0] < span[0] || extent[1] > span[1])) {
+        look(extent[0] - length, 3 * length);
+      } else redraw();
     },
     mark(at_s, newTrack) {
       const isOutside = at_s < span[0] || at_s > span[1];

@@ -8,14 +8,15 @@ from typing import Any
 
 import pytest
 
-from longform.report.command import ReportError, report, write_report
+from longform.report.command import report, write_report
+from longform.report.errors import ReportError
 from longform.report.limits import Limits
 from pipeline.bank.errors import NotABankError, UnknownNameError
 
 
 def run(bank: Path, output: Path, **more: Any) -> int:
     options = {"bank": str(bank), "output": str(output), "video": None, "space": None, "max_videos": 100,
-               "pictures": 1200, "json": False, **more}  # fmt: skip
+               "pictures": 1200, "json": False, "explain": [], "masked": [], **more}  # fmt: skip
     return report(argparse.Namespace(**options))
 
 

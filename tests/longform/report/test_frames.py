@@ -34,6 +34,14 @@ def test_what_is_left_goes_to_frames_with_detections_then_to_one_a_second() -> N
     assert choose_frames(shots(0, 60), [], 10.0, 100) == [0, 10, 29, 40, 50]
 
 
+def test_frames_asked_for_come_first_with_half_of_the_room() -> None:
+    borders, detected, asked = shots(0, 100, 200, 300), [50, 150, 250], [7, 20, 120]
+    assert choose_frames(borders, detected, 10.0, 6, asked) == [7, 20, 50, 120, 150, 250]
+    assert choose_frames(borders, detected, 10.0, 4, asked) == [7, 50, 120, 250]
+    assert choose_frames(borders, detected, 10.0, 3, [50, 150, 250]) == [50, 150, 250]
+    assert choose_frames(borders, detected, 10.0, 0, asked) == []
+
+
 def test_a_video_without_frames_has_no_pictures() -> None:
     assert choose_frames(shots(0, 0), [], 10.0, 100) == []
 

@@ -276,8 +276,9 @@ def test_two_hours_open_and_move_quickly(browser: Browser, tmp_path: Path) -> No
              "similar": [[]] * points, "similar_how": ""}  # fmt: skip
     head = {"title": "long", "path": "long", "one": True, "videos_in_bank": 1, "list": [video], "maps": [space],
             "pictures": 0, "videos": {"ok": 1, "failed": 0}, "tables": {}, "spaces": [], "damaged": 0, "hours": 2,
-            "bytes": 1}  # fmt: skip
-    text = render("long", head, [asdict(detail) | {"pictures": {"at_s": [], "frame": [], "data": [], "note": None}}])
+            "bytes": 1, "explained": [], "masked": []}  # fmt: skip
+    nothing = {"predictions": [], "masked": [], "pictures": {"at_s": [], "frame": [], "data": [], "note": None}}
+    text = render("long", head, [asdict(detail) | nothing])
     (tmp_path / "long.html").write_text(text)
     began = time.monotonic()
     browser.open(tmp_path / "long.html")

@@ -1,8 +1,11 @@
 """Room on the page is shared fairly, and a full page stays below what is promised."""
 
+import json
+
 from hypothesis import given
 from hypothesis import strategies as st
 
+from longform.report.answers import NAME_LETTERS
 from longform.report.limits import Limits, fair_shares
 from longform.report.page import render
 
@@ -38,12 +41,22 @@ def test_a_page_that_is_full_to_its_limits_is_small_enough() -> None:
             | {"similar": [[(99, time, 12345, 0.123)] * 6] * limits.points}
         ],
     }
+    scores = [("n" * NAME_LETTERS, 0.1234)] * 5
+    predicted = {"file": 0, "at_s": time, "box": [0.1234] * 4, "scores": scores, "empty_slots": 1, "empty_weight": 0.1,
+                 "moments_in_file": 1, "moments": [(time, 0.123456, 12345, [0.1234] * 4)] * 25}  # fmt: skip
+    masked = {"file": 0, "track": 12345, "at_s": time, "box": [0.1234] * 4, "start_s": time, "end_s": time, "boxes": 60,
+              "span_s": (time, time), "context": scores, "short_term": scores}  # fmt: skip
+    assert limits.attended == 25 * limits.predictions
+    answers = {"predictions": [predicted] * limits.predictions, "masked": [masked] * limits.masked}
+    used = len(json.dumps(answers, separators=(",", ":")))
+    assert used < limits.picture_bytes / 2
     detail = {
         "shots": {key: [time] * limits.shots for key in ("start_s", "end_s", "start_frame", "end_frame")},
         "tracks": {key: [time] * limits.tracks for key in ("id", "start_s", "end_s", "boxes", "lane")}
         | {"label": ["person"] * limits.tracks},
         "boxes": {key: [time] * limits.boxes for key in ("at_s", "frame", "score", "track")}
         | {"box": [[0.1234] * 4] * limits.boxes, "label": ["person"] * limits.boxes},
-        "pictures": {"data": ["x" * limits.picture_bytes]},
+        **answers,
+        "pictures": {"data": ["x" * (limits.picture_bytes - used)]},
     }
     assert len(render("full", head, [detail])) < PROMISED_BYTES
