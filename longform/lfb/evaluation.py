@@ -66,7 +66,8 @@ def _predict(options: argparse.Namespace, model: ModelOptions, data: TestingData
         raise TrainingError(f"--explain: operator {model.operator!r} reads no bank that could explain its answers.")
     runtime = Runtime(device=options.device, precision=options.precision)
     network.to(runtime.torch_device)
-    explanations = _explanations(options, model, network, data)
+    space = None if windows is None else windows.space
+    explanations = _explanations(options, model, network, data, space)
     wanted = explained_places(data, options.explain_video) if options.explain else frozenset()
     found = answers(
         network, data, windows, seed=options.seed, workers=options.workers, batch=options.batch, explained=wanted
@@ -78,10 +79,11 @@ def _predict(options: argparse.Namespace, model: ModelOptions, data: TestingData
 
 
 def _explanations(
-    options: argparse.Namespace, model: ModelOptions, network: LFBModel, data: TestingData
+    options: argparse.Namespace, model: ModelOptions, network: LFBModel, data: TestingData, space: str | None
 ) -> Explanations:
     facts = {
         "bank": options.bank,
+        "space": space,
         "checkpoint": options.checkpoint,
         "operator": model.operator,
         "window_s": model.window_s,

@@ -17,6 +17,7 @@ from longform.lfb import options as lfb_options
 from longform.metrics.charades_map import read_charades_submission
 from longform.metrics.tables import AnnotationError
 from longform.training.errors import TrainingError
+from pipeline.bank import FeatureBank
 from pipeline.presets import NetworkOptions, build_config
 from tests.longform.lfb.tiny_data import SMALL, evaluate, make_ava, make_charades, make_epic, train
 
@@ -90,6 +91,7 @@ def test_why_it_answered_so(runs: Runs, tmp_path: Path) -> None:
     runs.eval("lfb-ava", runs.ava, *words, "--explain-video", "c", "--explain-top", "0")
     found = json.loads(file.read_text())
     assert (found["dataset"], found["operator"], found["window_s"], found["bank"]) == ("ava", "nl", 60, bank)
+    assert found["space"] in FeatureBank.open(bank).spaces
     assert [(p["video"], p["at_s"]) for p in found["predictions"]] == [("c", s) for s in (2, 2, 3, 3, 4, 4)]
     for prediction in found["predictions"]:
         assert prediction["box"] in ([0.1, 0.2, 0.5, 0.9], [0.5, 0.2, 0.9, 0.9])
