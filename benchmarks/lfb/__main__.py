@@ -1,8 +1,10 @@
 """Run the experiment, or write its tables.
 
-python -m benchmarks.lfb            all conditions and seeds; about 40 minutes of one core; goes on where it was
-python -m benchmarks.lfb --quick    a small one, in about a minute, to see that it works; its figures mean nothing
-python -m benchmarks.lfb --tables   README.md and its plots, from the stored results
+    python -m benchmarks.lfb            all conditions and seeds; about 40 minutes of one core; goes on where it was
+    python -m benchmarks.lfb --quick    a small one, in about a minute, to see that it works; its figures mean nothing
+    python -m benchmarks.lfb --tables   README.md and its plots, from the stored results
+
+Results are stored in benchmarks/results/lfb.json, those of --quick nowhere, unless --json names a file.
 """
 
 from __future__ import annotations

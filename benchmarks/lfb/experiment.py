@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -166,8 +165,3 @@ def splits(task: Task, folder: Path, seed: int, sizes: Sizes) -> tuple[Split, Sp
     """Training and validation videos of a seed, made new."""
     train = Split(task, folder / "train", sizes.train_videos, 2 * seed, "train")
     return train, Split(task, folder / "val", sizes.val_videos, 2 * seed + 1, "val")
-
-
-def standard_error(values: Sequence[float]) -> float:
-    """Of their mean."""
-    return float(np.std(values, ddof=1) / np.sqrt(len(values)))

@@ -18,7 +18,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.lfb.videos import GeneratedVideo, Items, packed
+from benchmarks.lfb.videos import GeneratedVideo, Items, noisy, packed
 
 CLIPS, OBJECTS = "clip.kitchen", "object.kitchen"
 SECONDS = 240
@@ -35,7 +35,6 @@ ON_COUNTER = (3, 6)
 IN_SIGHT = 0.7
 COUNTER_STRENGTH, OPEN_STRENGTH, CLIP_STRENGTH = 1.0, 3.0, 2.0
 OPEN_EVERY_S, OPEN_S = (4, 8), (1, 2)
-GAIN_NOISE, NOISE = 0.25, 0.15
 
 
 def make_kitchens(count: int, seed: int, prefix: str) -> list[GeneratedVideo]:
@@ -61,9 +60,9 @@ def make_kitchen(video_id: str, rng: np.random.Generator) -> GeneratedVideo:
     return GeneratedVideo(
         video_id=video_id,
         spaces={
-            CLIPS: Items(values=_noisy(rng, clips), present=np.ones((SECONDS, 1), bool)),
+            CLIPS: Items(values=noisy(rng, clips), present=np.ones((SECONDS, 1), bool)),
             OBJECTS: Items(
-                values=packed(_noisy(rng, objects), present),
+                values=packed(noisy(rng, objects), present),
                 present=packed(present, present),
                 boxes=packed(boxes.astype(np.float32), present),
             ),
@@ -93,8 +92,3 @@ def _show_objects(
         during = slice(start, start + int(rng.integers(*OPEN_S, endpoint=True)))
         objects[during, 0, NOUN.start + noun], present[during, 0] = OPEN_STRENGTH, True
         start += int(rng.integers(*OPEN_EVERY_S, endpoint=True))
-
-
-def _noisy(rng: np.random.Generator, clean: NDArray[np.float64]) -> NDArray[np.float32]:
-    gain = 1 + GAIN_NOISE * rng.standard_normal(clean.shape)
-    return np.maximum(clean * gain + NOISE * rng.standard_normal(clean.shape), 0).astype(np.float32)

@@ -14,7 +14,7 @@ OperatorName = Literal["none", "sto", "avg", "max", "nl"]
 
 LATENT_DIM = 48
 DROPOUT = 0.0
-"""Of FBO-NL. The released 0.2 is a condition; with 48 channels it keeps the comparison from being learnt in time."""
+"""Of FBO-NL. The released 0.2 is a condition; with 48 channels it slows training down."""
 CLASSIFIER_DROPOUT = 0.3
 
 

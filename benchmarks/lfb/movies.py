@@ -45,7 +45,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.lfb.videos import GeneratedVideo, Items, packed
+from benchmarks.lfb.videos import NOISE, GeneratedVideo, Items, noisy, packed
 
 PEOPLE, GENERIC = "person.tuned", "person.generic"
 GRIDS = {"clip.global": 1, "clip.grid_2x2": 2, "clip.grid_4x4": 4}
@@ -72,7 +72,6 @@ POSE, OBJECT, PLACE = slice(32, 36), slice(36, 40), slice(40, 48)
 DIM = 48
 STRENGTH = np.repeat([3.0, 3.0, 4.0, 1.0, 1.0, 2.0], [12, 12, 8, 4, 4, 8])
 """How far each unit goes up: a network trained on actions has most to say about actions."""
-GAIN_NOISE, NOISE = 0.25, 0.15
 
 SCENE_S = (22, 30)
 CAST = (3, MAX_CAST)
@@ -201,19 +200,14 @@ def _features(rng: np.random.Generator, scene: _Scene) -> NDArray[np.float32]:
     units[..., DEED] = np.eye(len(DEEDS))[scene.deed] * (scene.deed >= 0)[..., None]
     units[..., POSE], units[..., OBJECT] = np.eye(4)[scene.pose], np.eye(4)[scene.object]
     units[..., PLACE] = np.eye(8)[scene.place].sum(0)
-    return _noisy(rng, units * STRENGTH)
+    return noisy(rng, units * STRENGTH)
 
 
 def _background(rng: np.random.Generator, scene: _Scene) -> NDArray[np.float32]:
     """(S, DIM): what is seen where nobody is."""
     units = np.zeros((scene.seconds, DIM))
     units[:, PLACE] = np.eye(8)[scene.place].sum(0)
-    return _noisy(rng, units * STRENGTH)
-
-
-def _noisy(rng: np.random.Generator, clean: NDArray[np.float64]) -> NDArray[np.float32]:
-    gain = 1 + GAIN_NOISE * rng.standard_normal(clean.shape)
-    return np.maximum(clean * gain + NOISE * rng.standard_normal(clean.shape), 0).astype(np.float32)
+    return noisy(rng, units * STRENGTH)
 
 
 def _generic(rng: np.random.Generator, people: Items) -> NDArray[np.float32]:

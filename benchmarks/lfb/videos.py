@@ -21,6 +21,7 @@ from pipeline.bank.writer import BankWriter
 
 FINGERPRINT = "0" * 16
 FPS = 25
+GAIN_NOISE, NOISE = 0.25, 0.15
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -44,6 +45,12 @@ class GeneratedVideo:
     """Spaces with boxes have the same detections."""
     labels: NDArray[np.bool_]
     """(T, K, C): of item k of second t, by class."""
+
+
+def noisy(rng: np.random.Generator, clean: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Features of any shape with noise on each unit, 0 or more: in proportion to it, and besides."""
+    gain = 1 + GAIN_NOISE * rng.standard_normal(clean.shape)
+    return np.maximum(clean * gain + NOISE * rng.standard_normal(clean.shape), 0).astype(np.float32)
 
 
 def packed(values: NDArray[Any], present: NDArray[np.bool_]) -> NDArray[Any]:
