@@ -53,7 +53,7 @@ class Size:
     )
 
 
-SMALL = Size(train=24, test=16, steps=100, trials=(Trial(operator="max", steps=100, lr=0.4),))
+SMALL = Size(test=16, steps=200, trials=(Trial(operator="max", steps=250, lr=0.4),))
 """For the test: the margin is there, its size is not to be trusted."""
 
 

@@ -35,7 +35,7 @@ def test_no_clip_holds_both_cue_and_scene(tmp_path: Path) -> None:
 
 def test_the_bank_beats_its_own_short_term_baseline(tmp_path: Path) -> None:
     outcome = run(tmp_path, SMALL)
-    assert outcome.trials["max"].dependent > outcome.baseline.dependent + 0.05
+    assert outcome.trials["max"].dependent > outcome.baseline.dependent + 0.1
     assert [command.split()[1] for command in outcome.commands] == "train eval extract compact train eval".split()
     why = json.loads((tmp_path / "max-why.json").read_text())
     assert len(why["predictions"]) == 3 * SMALL.test
