@@ -290,45 +290,45 @@ COMMANDS: dict[str, tuple[str, str, Configure]] = {
     "inspect": ("what a bank holds, and what failed", "pipeline.commands:inspect", _inspect),
     "verify": ("prove that a bank is whole", "pipeline.commands:verify", _verify),
     "compact": ("merge the many small files of a bank into few", "pipeline.commands:compact", _compact),
-    "classify": ("what happens in a video: its top classes, and when", "longform.classify:classify", _classify),
-    "complexity": (
-        "parameters and multiply-adds of networks, beside the published figures",
-        "longform.complexity:complexity",
-        _complexity,
-    ),
-    "lvu": ("the nine LVU tasks from one bank", "longform.lvu_command:lvu", _by("longform.lvu_command:configure")),
-    "parity": (
-        "compare features of a bank with another tool's, and name the step that differs",
-        "longform.parity:parity",
-        _parity,
-    ),
-    "count": (
-        "how much of a data set is there, beside the published counts",
-        "longform.datasets.counts:count",
-        _count,
-    ),
-    "eval": (
-        "measure a model on a data set",
-        "longform.train_command:evaluate",
-        _by("longform.training.recipes:configure_eval"),
-    ),
-    "export": ("write a bank as files of other projects", "longform.import_command:export_files", _export),
-    "import": ("read feature files of other projects into a bank", "longform.import_command:import_files", _import),
+    "window": ("features of one video around a time", "pipeline.commands:window", _window),
+    "sql": ("ask the tables of a bank with SQL", "longform.sql_command:sql", _sql),
     "index": ("make a feature space quick to search", "longform.search_command:index", _index),
     "search": (
         "the moments most like a moment, a track, a vector or a text",
         "longform.search_command:search",
         _search,
     ),
-    "sql": ("ask the tables of a bank with SQL", "longform.sql_command:sql", _sql),
     "report": ("one HTML page of a bank or a video, to look at", "longform.report.command:report", _report),
+    "classify": ("what happens in a video: its top classes, and when", "longform.classify:classify", _classify),
     "train": (
         "train a model by a recipe",
         "longform.train_command:train",
         _by("longform.training.recipes:configure_train"),
     ),
+    "eval": (
+        "measure a model on a data set",
+        "longform.train_command:evaluate",
+        _by("longform.training.recipes:configure_eval"),
+    ),
+    "lvu": ("the nine LVU tasks from one bank", "longform.lvu_command:lvu", _by("longform.lvu_command:configure")),
+    "count": (
+        "how much of a data set is there, beside the published counts",
+        "longform.datasets.counts:count",
+        _count,
+    ),
+    "import": ("read feature files of other projects into a bank", "longform.import_command:import_files", _import),
+    "export": ("write a bank as files of other projects", "longform.import_command:export_files", _export),
     "weights": ("list, download and check the weights of networks", "longform.weights:weights", _weights),
-    "window": ("features of one video around a time", "pipeline.commands:window", _window),
+    "complexity": (
+        "parameters and multiply-adds of networks, beside the published figures",
+        "longform.complexity:complexity",
+        _complexity,
+    ),
+    "parity": (
+        "compare features of a bank with another tool's, and name the step that differs",
+        "longform.parity:parity",
+        _parity,
+    ),
 }
 
 

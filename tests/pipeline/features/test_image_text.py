@@ -14,7 +14,6 @@ from pipeline.errors import ConfigError
 from pipeline.features.image_text import ImageTextConfig, ImageTextStage
 from pipeline.sample.encode import Coding
 from pipeline.sample.samples import make_clip
-from pipeline.stages import Row, Stage
 from pipeline.video.decode import decode
 from pipeline.video.frames import DecodeStats
 from pipeline.video.geometry import PictureSpec
@@ -25,6 +24,7 @@ pytest.importorskip("transformers")
 
 from extractors.image_text import ImageTextSource, image_text_source
 from tests.extractors.tiny_image_text import save_clip, save_xclip
+from tests.pipeline.features.fed import rows_of
 
 
 @pytest.fixture(scope="module")
@@ -42,20 +42,6 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> ImageTextSource:
 @pytest.fixture(scope="module")
 def xclip(tmp_path_factory: pytest.TempPathFactory) -> ImageTextSource:
     return image_text_source(f"hf:{save_xclip(tmp_path_factory.mktemp('models') / 'xclip-tiny')}")
-
-
-def rows_of(stage: Stage, video: Path, segment_s: float = 1e9) -> list[Row]:
-    """What the stage emits for a video, segment after segment, fed as the pipeline feeds it."""
-    facts, index = probe(str(video))
-    rows: list[Row] = []
-    for segment in plan_segments(str(video), facts.measured, index, segment_s)[0]:
-        consumer = stage.open(facts.measured, segment)
-        for frame in decode(facts, segment, DecodeStats()):
-            if not (frame.pts < segment.end_pts or consumer.wants_more()):
-                break
-            rows += [row for _, row in consumer.feed(frame)]
-        rows += [row for _, row in consumer.finish()]
-    return rows
 
 
 def frames_of(video: Path) -> dict[int, np.ndarray]:

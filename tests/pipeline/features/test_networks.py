@@ -22,12 +22,12 @@ from pipeline.features.networks import NetworkClipConfig, NetworkClipStage
 from pipeline.presets import PRESETS, NetworkOptions, build_config
 from pipeline.sample.encode import Coding
 from pipeline.sample.samples import make_clip
-from pipeline.stages import Row
 from pipeline.video.decode import decode
 from pipeline.video.frames import DecodeStats
 from pipeline.video.geometry import PictureSpec
 from pipeline.video.probe import probe
 from pipeline.video.segments import plan_segments
+from tests.pipeline.features.fed import rows_of
 
 
 @pytest.fixture(scope="module")
@@ -42,20 +42,6 @@ def network() -> NetworkSource:
     """A small SlowFast over small pictures."""
     source = network_source("slowfast_4x16_r50", "untrained", width=8, num_classes=5, crop_px=64)
     return replace(source, input=replace(source.input, short_side_px=72, crop_px=64))
-
-
-def rows_of(stage: NetworkClipStage, video: Path, segment_s: float = 1e9) -> list[Row]:
-    """What the stage emits for a video, segment after segment, fed as the pipeline feeds it."""
-    facts, index = probe(str(video))
-    rows: list[Row] = []
-    for segment in plan_segments(str(video), facts.measured, index, segment_s)[0]:
-        consumer = stage.open(facts.measured, segment)
-        for frame in decode(facts, segment, DecodeStats()):
-            if not (frame.pts < segment.end_pts or consumer.wants_more()):
-                break
-            rows += [row for _, row in consumer.feed(frame)]
-        rows += [row for _, row in consumer.finish()]
-    return rows
 
 
 def test_features_are_the_networks_own_on_the_frames_that_the_rows_name(video: Path, network: NetworkSource) -> None:
