@@ -106,6 +106,12 @@ def _window(parser: argparse.ArgumentParser) -> None:
     _json(parser)
 
 
+def _doctor(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--bank", metavar="BANK", help="look at this bank too")
+    parser.add_argument("--job-endpoint", metavar="HOST:PORT", help="see whether this job server of Beam answers")
+    _json(parser)
+
+
 EXPORTS = ("lvu", "lfb-ava", "lfb-epic-verb", "lfb-epic-noun", "lfb-charades")
 IMPORTS = (*EXPORTS, "lvu-ava")
 
@@ -281,6 +287,11 @@ def _by(target: str) -> Configure:
 
 
 COMMANDS: dict[str, tuple[str, str, Configure]] = {
+    "doctor": (
+        "what of this installation works, and what to do about the rest",
+        "longform.doctor.command:doctor",
+        _doctor,
+    ),
     "probe": (
         "facts of video files: what the header says, what was measured",
         "pipeline.commands:probe",
