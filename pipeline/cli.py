@@ -36,15 +36,15 @@ def _network(parser: argparse.ArgumentParser) -> None:
                         "then faster on a GPU")  # fmt: skip
 
 
-def _extract(parser: argparse.ArgumentParser) -> None:
+def _what_to_extract(parser: argparse.ArgumentParser, number_of_inputs: str = "+") -> None:
+    """Inputs and stages, of `extract` and of `plan`."""
     parser.add_argument(
         "inputs",
-        nargs="+",
+        nargs=number_of_inputs,
         metavar="INPUT",
         help="video file, folder (searched to the bottom), pattern such as 'raw/*.mp4', or a CSV or Parquet "
         "list with the columns video_id,uri",
     )
-    parser.add_argument("--bank", required=True, metavar="BANK", help="folder or uri of the bank to make or extend")
     parser.add_argument("--preset", default="builtin", help="which stages to run (default: %(default)s)")
     parser.add_argument("--only", action="append", default=[], metavar="STAGE", help="run this stage of the preset "
                         "and those it needs; may be repeated")  # fmt: skip
@@ -66,7 +66,24 @@ def _extract(parser: argparse.ArgumentParser) -> None:
                         "without progress (default: %(default)g)")  # fmt: skip
     parser.add_argument("--memory-limit-mb", type=_at_least_one, default=4096, metavar="MB", help="give a video up "
                         "when its process needs more memory (default: %(default)s)")  # fmt: skip
+
+
+def _plan(parser: argparse.ArgumentParser) -> None:
+    _what_to_extract(parser)
+    parser.add_argument("--samples", type=_at_least_one, default=5, metavar="N", help="excerpts to really extract "
+                        "(default: %(default)s)")  # fmt: skip
+    parser.add_argument("--sample-s", type=float, default=20.0, metavar="S", help="seconds of each "
+                        "(default: %(default)g)")  # fmt: skip
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="which excerpts (default: %(default)s)")
+    _json(parser)
+
+
+def _extract(parser: argparse.ArgumentParser) -> None:
+    _what_to_extract(parser, number_of_inputs="*")
+    parser.add_argument("--bank", required=True, metavar="BANK", help="folder or uri of the bank to make or extend")
     parser.add_argument("--strict", action="store_true", help="stop at the first video that fails or is damaged")
+    parser.add_argument("--repair", action="store_true", help="instead, extract again the videos of which longform "
+                        "verify finds something damaged; INPUT only where they have moved")  # fmt: skip
     parser.add_argument("--quiet", action="store_true", help="no progress")
     parser.add_argument("--verbose", action="store_true", help="show what Beam logs")
     _json(parser)
@@ -86,6 +103,10 @@ def _inspect(parser: argparse.ArgumentParser) -> None:
 def _verify(parser: argparse.ArgumentParser) -> None:
     _bank(parser)
     parser.add_argument("--quick", action="store_true", help="check that files are there and whole in size only")
+    parser.add_argument("--against", metavar="OTHER", help="instead, say whether OTHER is the same bank: the same rows "
+                        "and values of every video, whatever the files")  # fmt: skip
+    parser.add_argument("--tolerance", type=float, default=0.0, metavar="X", help="with --against: how much floating "
+                        "point values may differ (default: %(default)g)")  # fmt: skip
     _json(parser)
 
 
@@ -297,6 +318,7 @@ COMMANDS: dict[str, tuple[str, str, Configure]] = {
         "pipeline.commands:probe",
         _probe,
     ),
+    "plan": ("what extracting will cost: hours and bytes, from a measured sample", "pipeline.commands:plan", _plan),
     "extract": ("turn videos into a feature bank", "pipeline.commands:extract", _extract),
     "inspect": ("what a bank holds, and what failed", "pipeline.commands:inspect", _inspect),
     "verify": ("prove that a bank is whole", "pipeline.commands:verify", _verify),

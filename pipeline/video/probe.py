@@ -110,6 +110,16 @@ def probe(uri: str) -> tuple[VideoFacts, PacketIndex]:
     return VideoFacts(uri=uri, header=header, measured=measured), index
 
 
+def read_header(uri: str) -> HeaderFacts:
+    """What the container says, without reading the packets; probes whatever it must.
+
+    Raises:
+        ProbeError: not a video.
+    """
+    with open_video(uri) as (container, stream):
+        return _header(container, stream)
+
+
 def _identity(uri: str) -> tuple[int, str]:
     path = local_path(uri)
     if path is not None and not path.is_file():
