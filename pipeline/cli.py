@@ -298,7 +298,7 @@ def _search(parser: argparse.ArgumentParser) -> None:
 
 
 def _by(target: str) -> Configure:
-    """Options that a function of `longform` adds, which this layer may not import by name."""
+    """Options that a function of another module adds; `longform` may not be imported by name from this layer."""
 
     def configure(parser: argparse.ArgumentParser) -> None:
         module, function = target.split(":")
@@ -320,6 +320,11 @@ COMMANDS: dict[str, tuple[str, str, Configure]] = {
     ),
     "plan": ("what extracting will cost: hours and bytes, from a measured sample", "pipeline.commands:plan", _plan),
     "extract": ("turn videos into a feature bank", "pipeline.commands:extract", _extract),
+    "recompress": (
+        "write videos anew as streams whose motion can be read",
+        "pipeline.recompress_command:run",
+        _by("pipeline.recompress_command:configure"),
+    ),
     "inspect": ("what a bank holds, and what failed", "pipeline.commands:inspect", _inspect),
     "verify": ("prove that a bank is whole", "pipeline.commands:verify", _verify),
     "compact": ("merge the many small files of a bank into few", "pipeline.commands:compact", _compact),

@@ -3,7 +3,7 @@
 from fractions import Fraction
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.video import segments as module
@@ -37,6 +37,7 @@ def measured_of(pts: np.ndarray, time_base: Fraction) -> MeasuredFacts:
     )
 
 
+@settings(deadline=None)
 @given(videos, st.floats(0.001, 100))
 def test_segments_cover_every_frame_once(video: tuple, segment_s: float) -> None:
     first, steps, keys, time_base = video
@@ -59,6 +60,7 @@ def test_segments_cover_every_frame_once(video: tuple, segment_s: float) -> None
         assert float((segment.end_pts - segment.start_pts) * time_base) >= segment_s * 0.999
 
 
+@settings(deadline=None)
 @given(videos, st.fractions(Fraction(1, 10), 60, max_denominator=100))
 def test_the_grid_picks_the_first_frame_at_or_after_each_point(video: tuple, rate: Fraction) -> None:
     first, steps, _, time_base = video
