@@ -12,6 +12,8 @@ from longform.interchange.bank_import import ImportReport
 from longform.interchange.errors import InterchangeError
 from longform.interchange.lvu_export import export_lvu
 from pipeline import printing
+from pipeline.bank.claims import RUN, claim
+from pipeline.bank.filesystem import open_location
 from pipeline.bank.reader import FeatureBank
 
 NAMED = 10
@@ -20,25 +22,29 @@ NAMED = 10
 
 def import_files(arguments: argparse.Namespace) -> int:
     """Read files into a bank; say what was written, and name what is missing."""
-    files = [Path(name) for name in arguments.files]
-    if arguments.format in (lvu.FORMAT, lvu_ava.FORMAT):
-        _refuse(arguments, "frame_list", "start_second")
-        read = lvu.import_lvu if arguments.format == lvu.FORMAT else lvu_ava.import_lvu_ava
-        report = read(files, arguments.bank, space=arguments.space)
-    else:
-        report = lfb.import_lfb(
-            files,
-            arguments.bank,
-            arguments.format,
-            frame_lists=[Path(name) for name in arguments.frame_list],
-            space=arguments.space,
-            start_second=arguments.start_second,
-        )
+    with claim(*open_location(arguments.bank), RUN):
+        report = _import(arguments)
     if arguments.json:
         printing.print_json(asdict(report))
     else:
         _print_import(report)
     return 0
+
+
+def _import(arguments: argparse.Namespace) -> ImportReport:
+    files = [Path(name) for name in arguments.files]
+    if arguments.format in (lvu.FORMAT, lvu_ava.FORMAT):
+        _refuse(arguments, "frame_list", "start_second")
+        read = lvu.import_lvu if arguments.format == lvu.FORMAT else lvu_ava.import_lvu_ava
+        return read(files, arguments.bank, space=arguments.space)
+    return lfb.import_lfb(
+        files,
+        arguments.bank,
+        arguments.format,
+        frame_lists=[Path(name) for name in arguments.frame_list],
+        space=arguments.space,
+        start_second=arguments.start_second,
+    )
 
 
 def export_files(arguments: argparse.Namespace) -> int:

@@ -2,19 +2,24 @@
 
 import importlib.metadata
 import platform
+import sys
 import time
 import uuid
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
+from pipeline import isolation
+from pipeline.bank.claims import RUN, claim
+from pipeline.bank.filesystem import open_location
 from pipeline.bank.manifest import create_or_open
 from pipeline.bank.reader import FeatureBank
 from pipeline.bank.writer import BankWriter
 from pipeline.config import ExtractConfig
-from pipeline.errors import PipelineError, StrictStopError
+from pipeline.errors import InputError, PipelineError, StrictStopError
 from pipeline.inputs import Inputs, find_videos
 from pipeline.jobs import VideoSource
 from pipeline.progress import ProgressReport
+from pipeline.repair import mark, plan_repair, put_back_shared_files, remaining
 from pipeline.rows import committed_fingerprints
 from pipeline.settings import RunSettings, forget_stop
 from pipeline.stages import fingerprints
@@ -45,6 +50,8 @@ class ExtractReport:
     damaged: list[dict] = field(default_factory=list)
     ignored: tuple[str, ...] = ()
     """Files of the given folders that are no videos."""
+    still_damaged: list[dict] = field(default_factory=list)
+    """Of a repair: what is wrong with the bank after it, as `longform verify` says it."""
 
     @property
     def speed(self) -> float:
@@ -60,6 +67,7 @@ def extract(
     workers: int = 1,
     strict: bool = False,
     quiet: bool = False,
+    repair: bool = False,
     beam_args: Sequence[str] = (),
 ) -> ExtractReport:
     """Make the bank at `bank` hold every video that `inputs` name, with every stage of `config`.
@@ -68,34 +76,83 @@ def extract(
         inputs: files, folders, patterns, or lists with the columns `video_id,uri`.
         workers: child processes at work at once (local runner), or per worker process (other runners).
         strict: stop at the first failure, and count damage as failure.
+        repair: instead, extract again exactly the videos of which `verify` finds something damaged; they are
+            looked for where the bank says they were, or among `inputs` where there are any.
         beam_args: options for Beam, such as `--runner=FlinkRunner`.
     Raises:
-        InputError, ConfigError, BankError: nothing was started.
+        InputError, ConfigError, BankError: nothing was started. BankBusyError names the run that has the bank.
         StrictStopError: with `strict`, at the first failure.
     """
-    began = time.monotonic()
-    found = find_videos(inputs)
-    writer = prepare_bank(bank, config)
-    todo = [video for video in found.videos if not _is_up_to_date(writer, video, config)]
-    for video_id in {video.video_id for video in found.videos} - {video.video_id for video in todo}:
-        writer.clean_up(video_id)
-    counters: dict[str, int] = {}
-    if todo:
-        from pipeline.run import RunOptions, run
+    if not inputs and not repair:
+        raise InputError("No INPUT was given: name the videos to extract. Only a repair finds them in the bank.")
+    given = find_videos(inputs) if inputs else Inputs(videos=(), ignored=())
+    work = _Work(bank=str(bank), config=config, workers=workers, strict=strict, quiet=quiet, beam_args=beam_args)
+    with claim(*open_location(bank), RUN, on_lost=work.break_off, on_wait=work.say):
+        return work.repair(given) if repair else work.extract(given)
 
-        settings = RunSettings(run_id=uuid.uuid4().hex, bank=str(bank), config=config, strict=strict)
-        options = RunOptions(settings=settings, workers=workers)
-        with ProgressReport(writer, [video.video_id for video in todo], quiet=quiet):
-            counters = run(todo, options, beam_args)
-        forget_stop(settings)
-    report = _report(found, todo, str(bank), counters, time.monotonic() - began)
-    if strict and report.failures:
-        raise StrictStopError(
-            f"Stopped at a failure: {report.failures[0]['error']} {report.ok} of {report.videos} videos are done."
-        )
-    if report.missing:
-        raise PipelineError(f"{report.missing} videos have no row in the bank after the run. Run again.")
-    return report
+
+@dataclass(frozen=True, kw_only=True)
+class _Work:
+    """One call of `extract`, with the bank in its hands."""
+
+    bank: str
+    config: ExtractConfig
+    workers: int
+    strict: bool
+    quiet: bool
+    beam_args: Sequence[str]
+    began: float = field(default_factory=time.monotonic)
+
+    def extract(self, given: Inputs) -> ExtractReport:
+        """What is missing of the given videos."""
+        writer = prepare_bank(self.bank, self.config)
+        todo = [video for video in given.videos if not _is_up_to_date(writer, video, self.config)]
+        for video_id in {video.video_id for video in given.videos} - {video.video_id for video in todo}:
+            writer.clean_up(video_id)
+        return self._checked(self._run(writer, given, todo))
+
+    def repair(self, given: Inputs) -> ExtractReport:
+        """What is damaged of the given videos, or of all."""
+        has_lost_rows = put_back_shared_files(self.bank, may_lose_rows=bool(given.videos))
+        writer = prepare_bank(self.bank, self.config)
+        plan = plan_repair(self.bank, self.config, given.videos or None)
+        mark(writer, self.config, plan.damages)
+        todo = [damage.source for damage in plan.damages]
+        if has_lost_rows:
+            todo += [video for video in given.videos if writer.current_row(video.video_id) is None]
+        report = self._run(writer, Inputs(videos=tuple(todo), ignored=()), todo)
+        left = [asdict(problem) for problem in remaining(self.bank, plan)]
+        return self._checked(replace(report, still_damaged=left))
+
+    def _run(self, writer: BankWriter, given: Inputs, todo: Sequence[VideoSource]) -> ExtractReport:
+        counters: dict[str, int] = {}
+        if todo:
+            from pipeline.run import RunOptions, run
+
+            settings = RunSettings(run_id=uuid.uuid4().hex, bank=self.bank, config=self.config, strict=self.strict)
+            options = RunOptions(settings=settings, workers=self.workers)
+            with ProgressReport(writer, [video.video_id for video in todo], quiet=self.quiet):
+                counters = run(todo, options, self.beam_args)
+            forget_stop(settings)
+        return _report(given, todo, self.bank, counters, time.monotonic() - self.began)
+
+    def _checked(self, report: ExtractReport) -> ExtractReport:
+        if self.strict and report.failures:
+            raise StrictStopError(
+                f"Stopped at a failure: {report.failures[0]['error']} {report.ok} of {report.videos} videos are done."
+            )
+        if report.missing:
+            raise PipelineError(f"{report.missing} videos have no row in the bank after the run. Run again.")
+        return report
+
+    def break_off(self, why: str) -> None:
+        """End the run, from any thread."""
+        isolation.slots(self.workers).close(why)
+
+    def say(self, what: str) -> None:
+        """Tell the user what is waited for."""
+        if not self.quiet:
+            print(what, file=sys.stderr, flush=True)
 
 
 def prepare_bank(bank: str, config: ExtractConfig) -> BankWriter:

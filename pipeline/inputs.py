@@ -175,13 +175,17 @@ def _read_list(path: Path) -> Iterator[VideoSource]:
             check_video_id(video_id)
         except BankError as error:
             raise InputError(f"Row {number} of {str(path)!r}: {error}") from error
-        video = local_path(uri)
-        if video is None:
-            found = list(_find_remote(uri))
-            size, mtime = (found[0].bytes, found[0].mtime_s) if found else (0, 0.0)
-            yield VideoSource(video_id=video_id, uri=uri, bytes=size, mtime_s=mtime)
-        else:
-            yield _local_source(path.parent / video, uri, video_id)
+        yield video_at(uri, video_id, path.parent)
+
+
+def video_at(uri: str, video_id: str, folder: Path = Path()) -> VideoSource:
+    """The video of that id at a place, relative to `folder`; of 0 bytes where there is none."""
+    path = local_path(uri)
+    if path is not None:
+        return _local_source(folder / path, uri, video_id)
+    found = list(_find_remote(uri))
+    size, mtime = (found[0].bytes, found[0].mtime_s) if found else (0, 0.0)
+    return VideoSource(video_id=video_id, uri=uri, bytes=size, mtime_s=mtime)
 
 
 def _list_rows(path: Path) -> list[dict]:

@@ -10,11 +10,13 @@ import sys
 import threading
 import time
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+from pipeline.bank.errors import StorageError
 from pipeline.bank.filesystem import list_files, read_bytes
 from pipeline.bank.snapshot import row_path
 from pipeline.bank.writer import BankWriter
@@ -155,10 +157,11 @@ class ProgressReport:
 
     def _show(self) -> None:
         console = Console(stderr=True)
-        if console.is_terminal:
-            self._show_bar(console)
-        else:
-            self._show_lines()
+        with suppress(StorageError):  # the run meets it too, and says so
+            if console.is_terminal:
+                self._show_bar(console)
+            else:
+                self._show_lines()
 
     def _show_bar(self, console: Console) -> None:
         columns = (

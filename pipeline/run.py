@@ -22,6 +22,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.runner import PipelineResult
 
 from pipeline import isolation
+from pipeline.bank.errors import StorageError
 from pipeline.errors import ConfigError, RunError
 from pipeline.jobs import Failure, Reply, SegmentJob, VideoJob, VideoSource
 from pipeline.settings import RunSettings, stop, was_stopped
@@ -108,6 +109,9 @@ class _IsolatedStep(beam.DoFn):
             return
         if answer.error.error_class == isolation.STOPPED:
             return
+        if answer.error.error_class == StorageError.__name__:
+            break_off(answer.error.message, self._options)
+            return
         if settings.strict:
             stop(settings)
         failure = _failure(job, answer.error)
@@ -144,9 +148,17 @@ class _RecordFailure(beam.DoFn):
         try:
             count(record_failure(failure, self._options.settings))
         except OSError as error:
-            if not self._options.is_local:
-                raise
-            isolation.slots(self._options.workers).close(f"the bank cannot be written: {error}")
+            break_off(str(error), self._options)
+
+
+def break_off(why: str, options: RunOptions) -> None:
+    """End the run because the bank's storage failed: that is no fault of a video, and each would meet it.
+
+    Raises StorageError where the workers are not of this process: their runner tries again, or gives up.
+    """
+    if not options.is_local:
+        raise StorageError(why)
+    isolation.slots(options.workers).close(why)
 
 
 def run(videos: Sequence[VideoSource], options: RunOptions, beam_args: Sequence[str] = ()) -> dict[str, int]:
@@ -171,7 +183,7 @@ def run(videos: Sequence[VideoSource], options: RunOptions, beam_args: Sequence[
     why_closed = isolation.slots(options.workers).why_closed
     isolation.close_all()
     if why_closed:
-        raise RunError(f"The run broke off: {why_closed}. {GO_ON}")
+        raise RunError(f"The run broke off: {why_closed.rstrip('.')}. {GO_ON}")
     return counters(result)
 
 

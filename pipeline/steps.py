@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.bank.datafile import DataFileReader
-from pipeline.bank.filesystem import file_info, list_names, read_bytes, write_bytes_atomic
+from pipeline.bank.filesystem import file_info, list_names, read_bytes, remote_errors, write_bytes_atomic
 from pipeline.bank.schema import schema_of
 from pipeline.bank.writer import BankWriter, DataFile, TableWriter
 from pipeline.config import ExtractConfig
@@ -236,7 +236,7 @@ class StagedInputs:
             return
         for index in range(self._job.num_segments):
             path = _part_path(self._job, index, stage, name)
-            with self._bank.fs.open_input_file(path) as source:
+            with remote_errors(self._bank.fs, path), self._bank.fs.open_input_file(path) as source:
                 yield from pq.ParquetFile(source).iter_batches(batch_size=ROWS_PER_READ)
 
     def table(self, name: str) -> pa.Table:

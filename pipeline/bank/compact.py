@@ -17,17 +17,19 @@ import pyarrow as pa
 from pyarrow import fs as pafs
 
 from pipeline.bank import filesystem, snapshot, staging, vectors
+from pipeline.bank.claims import COMPACT, claim
 from pipeline.bank.datafile import DataFile, DataFileReader
 from pipeline.bank.errors import BankError
 from pipeline.bank.locks import lock
 from pipeline.bank.manifest import read_manifest
 from pipeline.bank.merging import plan, write_merged
 from pipeline.bank.schema import FEATURES, VIDEOS
+from pipeline.bank.seal import SealState, seal_state
 from pipeline.bank.snapshot import Snapshot
-from pipeline.bank.writer import TableWriter
+from pipeline.bank.spare import write_with_spare
+from pipeline.bank.writer import compacted_rows_file
 
 _MEGABYTE = 1 << 20
-_ROWS_PER_GROUP_OF_VIDEOS = 1024
 
 _Marks = dict[str, tuple[int, int | None]]  # name of a row file -> size, modification time
 
@@ -50,8 +52,8 @@ def compact(path: str | os.PathLike[str], target_mb: float = 256.0, discard_unfi
     """Merge small files into files of about `target_mb` megabytes; queries answer the same afterwards.
 
     `discard_unfinished` also deletes staged work, and files on their way into a commit: only for when no
-    run writes the bank. Raises NotABankError; BankBusyError if another compact works on this bank;
-    BankError for a bank that is not whole.
+    run writes the bank. Raises NotABankError; BankBusyError if another compact works on this bank or, where
+    there are no file locks, a run does; BankError for a bank that is not whole.
     """
     if not target_mb > 0:
         raise BankError(f"Cannot compact {os.fspath(path)!r}: got target_mb {target_mb}, expected above 0.")
@@ -64,7 +66,8 @@ def compact_at(
     """As `compact`, for a place that is open already."""
     manifest = read_manifest(fs, root)
     reader = DataFileReader(fs, root)
-    with lock(fs, root, "compact", timeout_s=0.0):
+    with claim(fs, root, COMPACT):
+        manifest.add_seal()
         seen = _row_files(fs, root)
         rows = snapshot.read_snapshot(fs, root)
         merged: dict[tuple[str, str], DataFile] = {}
@@ -121,7 +124,8 @@ def _switch(
     changed: set[str],
 ) -> None:
     """One atomic write of all valid rows but the changed; what differs from before is a new revision."""
-    if not merged and not rows.own.any():
+    path = snapshot.compacted_rows_path(root)
+    if not merged and not rows.own.any() and not _lacks_seal(fs, path):
         return
     new = []
     for row, own in zip(rows.rows.to_pylist(), rows.own.tolist(), strict=True):
@@ -131,8 +135,11 @@ def _switch(
         entries = [entry if file is None else asdict(file) for entry, file in found]
         revision = row["revision"] + int(own or entries != row["files"])
         new.append({**row, "files": entries, "revision": revision})
-    with TableWriter(fs, snapshot.compacted_rows_path(root), VIDEOS, _ROWS_PER_GROUP_OF_VIDEOS) as out:
-        out.write(pa.Table.from_pylist(new, schema=VIDEOS))
+    write_with_spare(fs, path, root, compacted_rows_file(pa.Table.from_pylist(new, schema=VIDEOS)))
+
+
+def _lacks_seal(fs: pafs.FileSystem, path: str) -> bool:
+    return filesystem.exists(fs, path) and seal_state(filesystem.read_bytes(fs, path)) is SealState.NONE
 
 
 def _clean(fs: pafs.FileSystem, root: str, discard_unfinished: bool) -> CompactReport:
@@ -146,7 +153,7 @@ def _clean(fs: pafs.FileSystem, root: str, discard_unfinished: bool) -> CompactR
     rows = snapshot.read_snapshot(fs, root)
     named = _named(rows)
     _delete_stale_rows(fs, root, rows)
-    unnamed = [path for path in candidates if path not in named]
+    unnamed = [path for path in candidates if path not in named and snapshot.is_bank_file(path)]
     for path in unnamed:
         if path not in publishing:
             filesystem.delete_quietly(fs, filesystem.join(root, path))

@@ -2,7 +2,8 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -86,7 +87,7 @@ class DataFileReader:
         Raises FileNotFoundError if the file is gone (superseded since its row was read).
         """
         time_column = order_of(file.table)[0]
-        with self._fs.open_input_file(filesystem.join(self._root, file.path)) as source:
+        with self._opened(file) as source:
             groups = self._row_groups(file, source, time_column)
             parquet = pq.ParquetFile(source, metadata=groups.metadata)
             wanted = None if columns is None else [*dict.fromkeys([*columns, "video_id", time_column])]
@@ -105,12 +106,12 @@ class DataFileReader:
         known = self._known(file)
         if known is not None:
             return known
-        with self._fs.open_input_file(filesystem.join(self._root, file.path)) as source:
+        with self._opened(file) as source:
             return self._row_groups(file, source, order_of(file.table)[0])
 
     def read_groups(self, file: DataFile, groups: Sequence[int], columns: Sequence[str]) -> pa.Table:
         """Some columns of whole row groups, of all videos in them. Raises FileNotFoundError."""
-        with self._fs.open_input_file(filesystem.join(self._root, file.path)) as source:
+        with self._opened(file) as source:
             footer = self._row_groups(file, source, order_of(file.table)[0])
             remote = not filesystem.is_local(self._fs)
             parquet = pq.ParquetFile(source, metadata=footer.metadata, pre_buffer=remote)
@@ -119,6 +120,12 @@ class DataFileReader:
     def total_rows(self, file: DataFile) -> int:
         """Rows in the whole file, of all videos. Raises FileNotFoundError."""
         return self.row_groups(file).metadata.num_rows
+
+    @contextmanager
+    def _opened(self, file: DataFile) -> Iterator[pa.NativeFile]:
+        path = filesystem.join(self._root, file.path)
+        with filesystem.remote_errors(self._fs, path), self._fs.open_input_file(path) as source:
+            yield source
 
     def _known(self, file: DataFile) -> RowGroups | None:
         key = (file.path, file.sha256)

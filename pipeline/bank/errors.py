@@ -23,3 +23,7 @@ class BadRowsError(BankError):
 
 class BankBusyError(BankError):
     """Another process holds what this one needs, or kept changing the bank under it."""
+
+
+class StorageError(BankError, OSError):
+    """The place where the bank lies cannot be read or written: the disk is full, the store does not answer."""

@@ -2,7 +2,7 @@
 
 The commit protocol is safe against kills without them. They close one race: a commit that replaces a row
 in the moment in which `compact` deletes the row it replaced. Object stores and other remote places have
-no such lock; there, do not run compact while a run writes the bank.
+no such lock; there `claims` keeps compact and runs apart.
 """
 
 import logging

@@ -11,6 +11,8 @@ from pipeline.bank import filesystem
 from pipeline.bank.errors import BankError, BankVersionError, NotABankError, UnknownNameError
 from pipeline.bank.locks import lock
 from pipeline.bank.schema import FORMAT_VERSION, check_space_name, feature_schema
+from pipeline.bank.seal import BLANK, SealState, seal, seal_state
+from pipeline.bank.spare import write_with_spare
 
 NAME = "bank.json"
 _FORMAT = "longform-bank"
@@ -27,6 +29,7 @@ class Manifest:
     runs: list[dict[str, Any]] = field(default_factory=list)
     """Each different run once, in the order of their first start: {"config", "weights", "versions"}."""
     format_version: int = FORMAT_VERSION
+    seal_state: SealState = SealState.NONE
 
     def register_space(self, name: str, dim: int, provenance: Mapping[str, Any] | None = None) -> None:
         """Make a feature space known, or renew its provenance.
@@ -44,7 +47,7 @@ class Manifest:
                     f"Cannot register space {name!r} in {self.root!r}: got dim {dim}, expected "
                     f"{known['dim']} as registered before. Give the new features another space name."
                 )
-            if self.spaces.get(name) != entry:
+            if self.spaces.get(name) != entry or self.seal_state is SealState.NONE:
                 self.spaces[name] = _plain(entry)
                 self._write()
 
@@ -63,6 +66,13 @@ class Manifest:
                 self.runs.append(run)
                 self._write()
 
+    def add_seal(self) -> None:
+        """Give a bank.json of an older version of this program its checksum."""
+        with lock(self.fs, self.root, "commit"):
+            self._reload()
+            if self.seal_state is SealState.NONE:
+                self._write()
+
     def dim_of(self, space: str) -> int:
         """The dim of a registered space, also of one registered since. Raises UnknownNameError."""
         if space not in self.spaces:
@@ -76,17 +86,25 @@ class Manifest:
 
     def _reload(self) -> None:
         fresh = read_manifest(self.fs, self.root)
-        self.spaces, self.runs = fresh.spaces, fresh.runs
+        self.spaces, self.runs, self.seal_state = fresh.spaces, fresh.runs, fresh.seal_state
 
     def _write(self) -> None:
+        if self.seal_state is SealState.BROKEN:
+            raise NotABankError(
+                f"Cannot change {filesystem.join(self.root, NAME)!r}: got bytes that do not match the checksum in "
+                "it, expected the file as it was written. Run `longform extract --repair`, which puts the second "
+                'copy back; after an edit by hand delete its "seal" line.'
+            )
         content = {
             "format": _FORMAT,
             "format_version": self.format_version,
             "spaces": dict(sorted(self.spaces.items())),
             "runs": self.runs,
+            "seal": BLANK,
         }
         data = json.dumps(content, indent=2, ensure_ascii=False).encode("utf-8") + b"\n"
-        filesystem.write_bytes_atomic(self.fs, filesystem.join(self.root, NAME), data)
+        write_with_spare(self.fs, filesystem.join(self.root, NAME), self.root, seal(data))
+        self.seal_state = SealState.WHOLE
 
 
 def create_or_open(uri: Any) -> Manifest:
@@ -136,7 +154,7 @@ def read_manifest(fs: pafs.FileSystem, root: str) -> Manifest:
         spaces = {
             check_space_name(name): {**entry, "dim": int(entry["dim"])} for name, entry in content["spaces"].items()
         }
-        return Manifest(fs, root, spaces, list(content["runs"]), version)
+        return Manifest(fs, root, spaces, list(content["runs"]), version, seal_state(data))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise _damaged(root, f"no readable spaces and runs ({error})") from error
 
@@ -153,7 +171,7 @@ def _refuse_foreign_folder(fs: pafs.FileSystem, root: str) -> None:
 def _damaged(root: str, got: str) -> NotABankError:
     return NotABankError(
         f"Cannot read {filesystem.join(root, NAME)!r}: got {got}, expected the JSON of a bank. "
-        "Put back a copy, or delete the file and run the same `longform extract` into a new folder."
+        "Run `longform extract --repair`, which puts the second copy back."
     )
 
 

@@ -6,6 +6,7 @@ the compacted rows before it deletes the files they replace, therefore they are 
 that vanished in between is then found among them.
 """
 
+import re
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,11 +22,13 @@ from pyarrow import fs as pafs
 from pipeline.bank import filesystem
 from pipeline.bank.datafile import DataFile
 from pipeline.bank.errors import BankBusyError, BankError
-from pipeline.bank.naming import COMPACTED, file_stem
+from pipeline.bank.naming import COMPACTED, file_stem, is_compacted
 from pipeline.bank.schema import FEATURES, TABLES, VIDEOS
+from pipeline.bank.seal import SealState, seal_state
 
 FOLDER = "videos"
 COMPACTED_ROWS = f"{COMPACTED}.parquet"
+_DATA_FILE = re.compile(r"\.[0-9a-f]{12}(\.[0-9a-f]{8})?\.parquet$")
 _LISTINGS = 100
 _THREADS = 8
 
@@ -141,6 +144,17 @@ def is_own_row_name(name: str) -> bool:
     return name.endswith(".parquet") and name != COMPACTED_ROWS and not name.startswith(("_", "."))
 
 
+def video_of(name: str) -> str:
+    """The video whose row a file of that name holds."""
+    return name.removesuffix(".parquet").removeprefix("@")
+
+
+def is_bank_file(path: str) -> bool:
+    """True for names that this program gives to data files, also while it writes them."""
+    name = path.rsplit("/", 1)[-1]
+    return is_compacted(name) or filesystem.is_temporary(name) or bool(_DATA_FILE.search(name))
+
+
 def newest(own: pa.Table, compacted: pa.Table) -> Snapshot:
     """Of all rows the valid one of each video."""
     rows = pa.concat_tables([compacted, own])
@@ -166,13 +180,17 @@ def read_rows_file(fs: pafs.FileSystem, path: str, video_id: str | None = None) 
     """Rows of one file of ``videos/`` (of one video); None if there is no such file. Raises BankError."""
     try:
         if video_id is None:
-            source: Any = pa.BufferReader(filesystem.read_bytes(fs, path))
-            table = pq.ParquetFile(source).read(use_threads=False)
+            data = filesystem.read_bytes(fs, path)
+            if seal_state(data) is SealState.BROKEN:
+                raise _unreadable(path, "bytes that do not match the checksum in them")
+            table = pq.ParquetFile(pa.BufferReader(data)).read(use_threads=False)
         else:
             with fs.open_input_file(path) as source:
                 table = pq.read_table(source, filters=[("video_id", "=", video_id)], use_threads=False)
     except FileNotFoundError:
         return None
+    except BankError:
+        raise
     except (pa.ArrowException, OSError, ValueError) as error:
         raise _unreadable(path, str(error)) from error
     if not table.schema.equals(VIDEOS):
@@ -190,5 +208,5 @@ def _read_all(fs: pafs.FileSystem, paths: Sequence[str]) -> list[pa.Table | None
 def _unreadable(path: str, got: str) -> BankError:
     return BankError(
         f"Cannot read the videos rows in {path!r}: got {got}, expected rows of table videos. "
-        "Run `longform verify`; delete the file and extract that video again."
+        "Run `longform extract --repair`: it extracts again what was lost."
     )

@@ -1,13 +1,15 @@
 """Proof that a bank is whole: every file that a videos row names is there, unchanged, and makes sense.
 
-Files that no row names are warnings: they are what a killed run leaves, and no reader looks at them.
+Data files must have the sha256 that the rows name; the rows and bank.json carry their own (`seal`). Files that
+no row names are warnings: they are what a killed run leaves, or foreign, and no reader looks at them.
 Works beside writers: a video whose row changed while it was checked is checked again.
 """
 
 import hashlib
 import os
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,14 +21,20 @@ from pyarrow import fs as pafs
 from pipeline.bank import filesystem, snapshot, staging, vectors
 from pipeline.bank.checks import check_rows, check_video
 from pipeline.bank.datafile import DataFile, DataFileReader
-from pipeline.bank.errors import BankError
+from pipeline.bank.errors import BankError, StorageError
 from pipeline.bank.manifest import NAME, Manifest, read_manifest
 from pipeline.bank.naming import is_compacted
 from pipeline.bank.rows import vectors_of
 from pipeline.bank.schema import FEATURES, TABLES, schema_of
+from pipeline.bank.seal import SealState, seal_state
 from pipeline.bank.snapshot import Snapshot
 
+NEEDS_NO_VIDEO = frozenset({"unregistered_space", "wrong_copy"})
+"""Kinds of problems that are mended without the video."""
 _ROUNDS = 10
+_THREADS = 8
+_FOREIGN = "not a file of the bank; delete it, or move it away"
+_OWN_NAMES = frozenset({NAME, snapshot.FOLDER, *TABLES, FEATURES.rstrip("/"), "index"})
 _VIDEOS_AT_ONCE = 256
 _BLOCK_BYTES = 1 << 20
 
@@ -58,16 +66,22 @@ class VerifyReport:
         """True if there are no problems."""
         return not self.problems
 
+    @property
+    def videos_to_extract(self) -> list[str]:
+        """Videos of which something is lost or wrong: what `longform extract --repair` extracts again."""
+        return sorted({problem.video_id for problem in self.problems if problem.kind not in NEEDS_NO_VIDEO} - {""})
 
-def verify(path: str | os.PathLike[str], quick: bool = False) -> VerifyReport:
+
+def verify(path: str | os.PathLike[str], quick: bool = False, video_ids: Collection[str] | None = None) -> VerifyReport:
     """Check a bank; `quick` leaves out all that reads rows or whole files (existence, size and footers stay).
 
+    `video_ids` limits the check of data files and rows to some videos.
     Raises NotABankError or BankVersionError if there is no bank to check.
     """
     fs, root = filesystem.open_location(path)
     read_manifest(fs, root)
     report = VerifyReport(quick=quick)
-    pending: set[str] | None = None
+    pending = None if video_ids is None else set(video_ids)
     for _ in range(_ROUNDS):
         rows, unreadable = _readable_rows(fs, root)
         ids = set(rows.index) if pending is None else pending & set(rows.index)
@@ -78,12 +92,36 @@ def verify(path: str | os.PathLike[str], quick: bool = False) -> VerifyReport:
         if not changed:
             break
         pending = changed
-    report.problems = sorted(set(report.problems))
+    shared, without_seal = _check_seals(fs, root)
+    report.problems = sorted({*report.problems, *shared})
     files = dict(zip(rows.all_files["path"].to_pylist(), rows.all_files["bytes"].to_pylist(), strict=True))
     report.videos, report.files, report.bytes = len(rows.index), len(files), sum(files.values())
     report.rows = sum(rows.rows_per_table().values())
-    report.warnings = sorted(_leftovers(fs, root, set(files)))
+    report.warnings = sorted([*_leftovers(fs, root, set(files)), *without_seal])
     return report
+
+
+def _check_seals(fs: pafs.FileSystem, root: str) -> tuple[list[Problem], list[Problem]]:
+    """What is wrong with bank.json and the row files as such; and those that have no checksum."""
+    names = [f"{snapshot.FOLDER}/{name}" for name in [*snapshot.own_row_names(fs, root), snapshot.COMPACTED_ROWS]]
+    with ThreadPoolExecutor(_THREADS) as pool:
+        states = list(pool.map(lambda name: _seal_state(fs, filesystem.join(root, name)), [NAME, *names]))
+    problems, without = [], []
+    for name, state in zip([NAME, *names], states, strict=True):
+        if state is SealState.NONE:
+            text = "no checksums recorded, by an older version; `longform compact` records them"
+            without.append(Problem("no_checksum", name, "", text))
+        elif state is SealState.BROKEN and name == NAME:
+            text = "got bytes that do not match the checksum in it, expected the file as it was written"
+            problems.append(Problem("wrong_sha256", name, "", text))
+    return problems, without
+
+
+def _seal_state(fs: pafs.FileSystem, path: str) -> SealState | None:
+    try:
+        return seal_state(filesystem.read_bytes(fs, path))
+    except FileNotFoundError:
+        return None
 
 
 def _readable_rows(fs: pafs.FileSystem, root: str) -> tuple[Snapshot, list[Problem]]:
@@ -98,7 +136,8 @@ def _readable_rows(fs: pafs.FileSystem, root: str) -> tuple[Snapshot, list[Probl
         try:
             table = snapshot.read_rows_file(fs, path)
         except BankError as error:
-            problems.append(Problem("unreadable_row", f"{snapshot.FOLDER}/{name}", "", str(error)))
+            video_id = "" if name == snapshot.COMPACTED_ROWS else snapshot.video_of(name)
+            problems.append(Problem("unreadable_row", f"{snapshot.FOLDER}/{name}", video_id, str(error)))
             continue
         if name == snapshot.COMPACTED_ROWS:
             compacted = compacted if table is None else table
@@ -165,11 +204,13 @@ class _Check:
             return self._check_content(file, path, rows, videos)
         except FileNotFoundError:
             return "missing_file", f"got no file, expected {file.bytes} bytes. Extract the video again"
+        except StorageError:  # an outage is no damage
+            raise
         except (pa.ArrowException, OSError, ValueError) as error:
             return "unreadable_file", f"got {error}, expected a Parquet file"
 
     def _check_content(self, file: DataFile, path: str, rows: int, videos: int) -> tuple[str, str] | None:
-        with self.fs.open_input_file(path) as source:
+        with filesystem.remote_errors(self.fs, path), self.fs.open_input_file(path) as source:
             parquet = pq.ParquetFile(source)
             expected = schema_of(file.table, self.dims.get(file.table))
             if not parquet.schema_arrow.equals(expected):
@@ -238,21 +279,26 @@ def _by_video(table: pa.Table) -> dict[str, pa.Table]:
 
 def _sha256(fs: pafs.FileSystem, path: str) -> str:
     digest = hashlib.sha256()
-    with fs.open_input_stream(path) as stream:
+    with filesystem.remote_errors(fs, path), fs.open_input_stream(path) as stream:
         while block := stream.read(_BLOCK_BYTES):
             digest.update(block)
     return digest.hexdigest()
 
 
 def _leftovers(fs: pafs.FileSystem, root: str, named: set[str]) -> Iterator[Problem]:
-    """Files that no row names, and unfinished work. All harmless."""
+    """Files that no row names, and unfinished work. All harmless to readers of the bank."""
     for path in snapshot.data_paths(fs, root):
-        if path not in named:
+        if path not in named and snapshot.is_bank_file(path):
             yield Problem("unreferenced_file", path, "", "no videos row names it; `longform compact` deletes it")
+        elif path not in named:
+            yield Problem("foreign_file", path, "", _FOREIGN)
     for name in filesystem.list_names(fs, filesystem.join(root, staging.FOLDER)):
         text = "unfinished work of a run that goes on, or was killed; run it again to finish"
         yield Problem("unfinished_work", f"{staging.FOLDER}/{name}", "", text)
     for info in filesystem.list_files(fs, filesystem.join(root, snapshot.FOLDER)):
         name = info.base_name
         if not (snapshot.is_own_row_name(name) or name == snapshot.COMPACTED_ROWS):
-            yield Problem("foreign_file", f"{snapshot.FOLDER}/{name}", "", "not a file of the bank; ignored")
+            yield Problem("foreign_file", f"{snapshot.FOLDER}/{name}", "", _FOREIGN)
+    for name in filesystem.list_names(fs, root):
+        if name not in _OWN_NAMES and not name.startswith(("_", ".")):
+            yield Problem("foreign_file", name, "", _FOREIGN)

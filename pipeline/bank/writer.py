@@ -35,11 +35,13 @@ from pipeline.bank.schema import (
     order_of,
     schema_of,
 )
+from pipeline.bank.seal import BLANK, seal
 from pipeline.bank.snapshot import current_row, row_path
 
 __all__ = ["BankWriter", "DataFile", "TableWriter"]
 
 _SET_BY_COMMIT = ("files", "revision")
+_ROWS_PER_GROUP_OF_VIDEOS = 1024
 
 
 class TableWriter:
@@ -51,6 +53,7 @@ class TableWriter:
 
     Holds at most about a row group in memory. The bytes do not depend on how rows were cut into
     `write` calls. After an exception nothing is left of it. A table without rows is a valid file.
+    Raises StorageError if the storage does not take it.
     """
 
     rows: int
@@ -71,7 +74,8 @@ class TableWriter:
     def __enter__(self) -> "TableWriter":
         with ExitStack() as stack:  # closes in reverse order, then publishes
             temporary = stack.enter_context(filesystem.publishing(self._fs, self._path))
-            stream = stack.enter_context(self._fs.open_output_stream(temporary))
+            with filesystem.storage_errors(self._fs, self._path):
+                stream = stack.enter_context(self._fs.open_output_stream(temporary))
             self._sink = _HashingSink(stream)
             self._parquet = stack.enter_context(_parquet_writer(self._sink, self._schema))
             self._stack = stack.pop_all()
@@ -94,9 +98,10 @@ class TableWriter:
         if not count:
             return
         table = pa.concat_tables(self._buffer)
-        for start in range(0, count, self._row_group_rows):
-            group = table.slice(start, min(self._row_group_rows, count - start))
-            self._parquet.write_table(group.combine_chunks(), row_group_size=self._row_group_rows)
+        with filesystem.storage_errors(self._fs, self._path):
+            for start in range(0, count, self._row_group_rows):
+                group = table.slice(start, min(self._row_group_rows, count - start))
+                self._parquet.write_table(group.combine_chunks(), row_group_size=self._row_group_rows)
         self._buffer, self._buffered = [table.slice(count)], self._buffered - count
 
     def __exit__(
@@ -105,7 +110,7 @@ class TableWriter:
         if error is not None:
             self._stack.__exit__(kind, error, trace)
             return
-        with self._stack:
+        with filesystem.storage_errors(self._fs, self._path), self._stack:
             self.end_row_group()
         self.bytes, self.sha256 = self._sink.size, self._sink.digest.hexdigest()
 
@@ -207,7 +212,8 @@ class BankWriter:
         path = self._free_path(path, video_id, out.sha256)
         staging.note_publishing(self.fs, folder, path)
         filesystem.make_folder(self.fs, filesystem.join(self.root, table))
-        self.fs.move(scratch, filesystem.join(self.root, path))
+        with filesystem.storage_errors(self.fs, path):
+            self.fs.move(scratch, filesystem.join(self.root, path))
         return DataFile(table=table, stage=stage, path=path, rows=out.rows, bytes=out.bytes, sha256=out.sha256)
 
     def _checked_dim(self, table: str, dim: int | None) -> int | None:
@@ -234,7 +240,7 @@ class BankWriter:
     def commit(self, row: Mapping[str, Any], files: Sequence[DataFile] = (), *, keep_staging: bool = False) -> None:
         """Make `row` with `files` what the bank holds of the video; the last step of its extraction.
 
-        `row` has the columns of table videos but `files` and `revision`. In this order: the files must be
+        `row` has the columns of table videos but `files` and `revision`. In this order: new files must be
         there (one that `compact` has merged since is looked up); the row is replaced in one step; files
         that only the old row named go (not compacted ones); the staging folder goes. A kill at any point
         leaves the old row or the new one, whole, and maybe files that no row names, which the next commit
@@ -259,6 +265,11 @@ class BankWriter:
         """The valid videos row of a video, or None. Reads at most two small files."""
         return current_row(self.fs, self.root, check_video_id(video_id))
 
+    def forget_row(self, video_id: str) -> None:
+        """Delete a video's own row file, for one that cannot be read; what files it named is lost with it."""
+        with lock(self.fs, self.root, "commit"):
+            filesystem.delete_quietly(self.fs, row_path(self.root, check_video_id(video_id)))
+
     def clean_up(self, video_id: str) -> None:
         """Delete what killed attempts left of a video: files no row names, and its staging folder.
 
@@ -271,9 +282,14 @@ class BankWriter:
             self._delete_leftovers(video_id, {entry["path"] for entry in row["files"]} if row else set())
 
     def _present(self, file: DataFile, row: Mapping[str, Any], previous: Mapping[str, Any] | None) -> DataFile:
-        """The file, or what `compact` has made of it since the caller read the row. Raises BankError."""
+        """The file, or what `compact` has made of it since the caller read the row. Raises BankError.
+
+        What the present row names stays named: that such a file is lost is for `verify` to say, and no reason
+        to refuse other results of the video.
+        """
         info = filesystem.file_info(self.fs, filesystem.join(self.root, file.path))
-        if info is not None and info.size == file.bytes:
+        is_named = previous is not None and asdict(file) in previous["files"]
+        if is_named or (info is not None and info.size == file.bytes):
             return file
         fingerprint = _fingerprint(row, file.stage)
         if previous is not None and fingerprint == _fingerprint(previous, file.stage) is not None:
@@ -332,10 +348,23 @@ class _OrderCheck:
 
 
 def row_file(table: pa.Table) -> bytes:
-    """A small Parquet file of videos rows: no statistics and dictionaries, so that it opens quickly."""
+    """A small sealed Parquet file of videos rows: no statistics and dictionaries, so that it opens quickly."""
     sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="none", use_dictionary=False, write_statistics=False)
-    return sink.getvalue().to_pybytes()
+    options = {"compression": "none", "use_dictionary": False, "write_statistics": False}
+    return _sealed(sink, table, pq.ParquetWriter(sink, table.schema, **options))
+
+
+def compacted_rows_file(table: pa.Table) -> bytes:
+    """A sealed Parquet file of many videos rows, in which one is found by its statistics."""
+    sink = pa.BufferOutputStream()
+    return _sealed(sink, table, _parquet_writer(sink, table.schema))
+
+
+def _sealed(sink: pa.BufferOutputStream, table: pa.Table, parquet: pq.ParquetWriter) -> bytes:
+    with parquet:
+        parquet.write_table(table, row_group_size=_ROWS_PER_GROUP_OF_VIDEOS)
+        parquet.add_key_value_metadata({"seal": BLANK})
+    return seal(sink.getvalue().to_pybytes())
 
 
 def _commit_row(row: Mapping[str, Any], files: Sequence[DataFile], previous: Mapping[str, Any] | None) -> pa.Table:

@@ -8,9 +8,9 @@ import pytest
 from pyarrow import fs as pafs
 
 from pipeline.bank import BankError, FeatureBank
+from pipeline.bank.claims import COMPACT, claim
 from pipeline.bank.compact import compact
 from pipeline.bank.errors import BankBusyError
-from pipeline.bank.locks import lock
 from pipeline.bank.verify import verify
 from pipeline.bank.writer import DataFile
 from tests.pipeline.bank.helpers import (
@@ -187,7 +187,10 @@ def test_a_bank_that_is_not_whole_is_left_alone(tmp_path: Path) -> None:
 
 def test_one_compact_at_a_time(tmp_path: Path) -> None:
     new_bank(tmp_path)
-    with lock(pafs.LocalFileSystem(), str(tmp_path), "compact"), pytest.raises(BankBusyError):
+    with (
+        claim(pafs.LocalFileSystem(), str(tmp_path), COMPACT),
+        pytest.raises(BankBusyError, match="compact by process"),
+    ):
         compact(tmp_path)
     with pytest.raises(BankError, match="target_mb 0"):
         compact(tmp_path, target_mb=0)

@@ -12,7 +12,7 @@ from pipeline.bank.writer import BankWriter
 from tests.pipeline.bank.helpers import CLIPS, PEOPLE, Video, assert_whole, feature, new_bank, ok_row, publish
 
 VIDEOS = ("a", "b", "c", "d")
-SECONDS = 4.0
+SECONDS = 8.0
 
 
 def generation(video_id: str, number: int) -> Video:

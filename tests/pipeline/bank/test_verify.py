@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.bank.compact import compact
-from pipeline.bank.errors import NotABankError
-from pipeline.bank.verify import verify
-from tests.pipeline.bank.helpers import CLIPS, PEOPLE, Video, assert_whole, new_bank, publish, put, video
+from pipeline.bank.errors import NotABankError, StorageError
+from pipeline.bank.verify import _sha256, verify
+from tests.pipeline.bank.helpers import CLIPS, PEOPLE, Video, assert_whole, dying, new_bank, publish, put, video
 
 
 def kinds(path: Path, quick: bool = False) -> set[tuple[str, str]]:
@@ -150,15 +150,70 @@ def test_a_space_that_bank_json_does_not_know_is_found(tmp_path: Path) -> None:
     content = json.loads((tmp_path / "bank.json").read_text())
     del content["spaces"][CLIPS]
     (tmp_path / "bank.json").write_text(json.dumps(content))
-    assert kinds(tmp_path) == {("unregistered_space", "v")}
+    assert kinds(tmp_path) == {("unregistered_space", "v"), ("wrong_sha256", "")}
 
 
 def test_leftovers_are_warnings(tmp_path: Path) -> None:
     writer = new_bank(tmp_path)
     put(writer, video("v"))
     publish(writer, Video("w", {"shots": video("w").rows["shots"]}), "a" * 16)
-    (tmp_path / "videos" / "notes.txt").write_text("x")
+    foreign = {"videos/notes.txt", "shots/copy of v.parquet", "features/clip.test/x.npy", "results"}
+    for name in foreign:
+        (tmp_path / name).write_text("x")
+    (tmp_path / "index").mkdir()
     assert_whole(tmp_path, warnings=["foreign_file", "unfinished_work", "unreferenced_file"])
+    found = [warning.path for warning in verify(tmp_path).warnings if warning.kind == "foreign_file"]
+    assert sorted(found) == sorted(foreign)
+    compact(tmp_path, discard_unfinished=True)
+    assert_whole(tmp_path, warnings=["foreign_file"])
+    assert all((tmp_path / name).exists() for name in foreign), "what is not ours is not deleted"
+
+
+@pytest.mark.parametrize("compacted", [False, True])
+def test_one_flipped_bit_in_any_file_is_found_and_its_videos_named(tmp_path: Path, compacted: bool) -> None:
+    writer = new_bank(tmp_path)
+    for name in ("a", "b"):
+        put(writer, video(name, seed=ord(name)))
+    if compacted:
+        compact(tmp_path)
+    rng = np.random.default_rng(7)
+    files = [path for path in tmp_path.rglob("*") if path.is_file() and path.parent.name not in ("_locks", "_spare")]
+    assert len(files) == (2 + 5 + 2 if compacted else 1 + 12)  # compacted: copies of two spaces too
+    for path in files:
+        data = bytearray(path.read_bytes())
+        place = int(rng.integers(len(data)))
+        if path.name == "bank.json":
+            place = data.index(b"model")  # so that it can still be read
+        path.write_bytes(bytes([*data[:place], data[place] ^ 1 << int(rng.integers(5)), *data[place + 1 :]]))
+        report = verify(tmp_path)
+        assert not report.is_whole, path
+        if path.parent.name == "_vectors" or path.name in ("bank.json", "@compacted.parquet"):
+            assert report.videos_to_extract == []
+        else:
+            assert report.videos_to_extract == (["a", "b"] if compacted else [path.name[0]])
+        path.write_bytes(data)
+    assert_whole(tmp_path, warnings=[])
+
+
+def test_some_videos_can_be_checked_alone(tmp_path: Path) -> None:
+    writer = new_bank(tmp_path)
+    for name in ("a", "b"):
+        put(writer, video(name))
+        next((tmp_path / "shots").glob(f"{name}.*")).unlink()
+    assert [problem.video_id for problem in verify(tmp_path, video_ids=["b"]).problems] == ["b"]
+    assert verify(tmp_path).videos_to_extract == ["a", "b"]
+
+
+def test_an_outage_of_the_storage_is_no_damage(tmp_path: Path) -> None:
+    put(new_bank(tmp_path), video("v"))
+    fs, handler = dying(None)
+
+    def answers_no_more(path: str) -> Any:
+        raise OSError("AWS Error NETWORK_CONNECTION")
+
+    handler.open_input_stream = answers_no_more  # type: ignore[method-assign]
+    with pytest.raises(StorageError, match=r"shots.*NETWORK_CONNECTION.*can be reached"):
+        _sha256(fs, str(next((tmp_path / "shots").iterdir())))
 
 
 def test_no_bank_is_an_error(tmp_path: Path) -> None:
