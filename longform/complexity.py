@@ -11,12 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from extractors.backbones.catalog import build_backbone
+from extractors.backbones.coviar import STREAMS
 from extractors.backbones.heads import RoiHead
 from extractors.backbones.nonlocal_block import NonLocalBlock
 from extractors.complexity import Complexity, count
 from extractors.detectors.faster_rcnn import FasterRCNN, FasterRCNNConfig
 from extractors.detectors.roi_pooling import POOLED_SIZE
-from longform import published_lfb, published_object_transformer
+from longform import published_coviar, published_lfb, published_object_transformer
 from longform.lfb.model import LFBConfig, LFBModel, ShortTerm
 from longform.lfb.operators import NonLocalLayer
 from longform.object_transformer.complexity import count_span
@@ -126,6 +127,8 @@ def _counted(model: str, options: Options, size: InputSize) -> Complexity:
         return _counted_lfb(options, size)
     if model == published_object_transformer.MODEL:
         return count_span(options, num_tokens=size[0])
+    if model == published_coviar.MODEL and "frames_of_gop" in options:
+        return _counted_gop(options, size)
     with torch.device("meta"):
         network = build_backbone(model, **options).eval()
     _in_order_of_papers(network)
@@ -133,6 +136,26 @@ def _counted(model: str, options: Options, size: InputSize) -> Complexity:
     if any(isinstance(module, RoiHead) for module in network.modules()):
         return count(network, clip_shape, lambda _, clip: network.forward_features(clip))
     return count(network, clip_shape)
+
+
+def _counted_gop(options: Options, size: InputSize) -> Complexity:
+    """A group of pictures through the three networks of CoViAR: all their parameters, and the mean frame's work."""
+    frames = options["frames_of_gop"]
+    of_network = {key: value for key, value in options.items() if key != "frames_of_gop"}
+    iframe, motion, residual = (
+        _counted(published_coviar.MODEL, {"stream": stream, **of_network}, size) for stream in STREAMS
+    )
+    pair = motion + residual
+
+    def mean(of_iframe: int, of_pair: int) -> int:
+        return round((of_iframe + (frames - 1) * of_pair) / frames)
+
+    return replace(
+        iframe + pair,
+        macs=mean(iframe.macs, pair.macs),
+        macs_by_kind={kind: mean(macs, pair.macs_by_kind[kind]) for kind, macs in iframe.macs_by_kind.items()},
+        normalised=mean(iframe.normalised, pair.normalised),
+    )
 
 
 def _in_order_of_papers(network: nn.Module) -> None:

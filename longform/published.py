@@ -75,6 +75,7 @@ class Row:
 
 def published_rows() -> tuple[Row, ...]:
     """Every network of the project with its variants, every published figure of the four documents and the zoos."""
+    from longform.published_coviar import COVIAR_ROWS
     from longform.published_inception import INCEPTION_ROWS
     from longform.published_lfb import LFB_ROWS
     from longform.published_nonlocal import NONLOCAL_ROWS
@@ -82,4 +83,12 @@ def published_rows() -> tuple[Row, ...]:
     from longform.published_slowfast import SLOWFAST_ROWS
     from longform.published_systems import SYSTEM_ROWS
 
-    return (*NONLOCAL_ROWS, *SLOWFAST_ROWS, *INCEPTION_ROWS, *LFB_ROWS, *OBJECT_TRANSFORMER_ROWS, *SYSTEM_ROWS)
+    return (
+        *NONLOCAL_ROWS,
+        *SLOWFAST_ROWS,
+        *INCEPTION_ROWS,
+        *LFB_ROWS,
+        *OBJECT_TRANSFORMER_ROWS,
+        *COVIAR_ROWS,
+        *SYSTEM_ROWS,
+    )

@@ -1,14 +1,10 @@
-"""Figures of systems that are not clip backbones of this project: other people's, and those of later issues."""
+"""Figures of systems that are not clip backbones of this project: detectors, and other people's networks."""
 
 from __future__ import annotations
 
 from longform.published import Reading, Row
+from longform.published_coviar import OTHER_NETWORK, THESIS
 from longform.published_nonlocal import SLOWFAST
-
-THESIS = "Wu's thesis"
-
-OTHER_NETWORK = "A network of other authors, for comparison in the document; it is not in this project."
-COVIAR_ISSUE = "Compressed-domain recognition comes with issue 8."
 
 ACTION_DETECTION = Row(
     model="slowfast_16x8_r101_nl",
@@ -20,39 +16,6 @@ ACTION_DETECTION = Row(
     source=f"{THESIS}, Table 8.3 (action detection)",
     note="The figure is that of the network for clips: SlowFast 16x8 R101 with non-local blocks whose keys are pooled "
     "by (1, 2, 2), PySlowFast's default, at 256x256. The checkpoints for AVA need (2, 2, 2), and finer maps in res5.",
-)
-
-COVIAR = Row(
-    model="coviar",
-    absent=COVIAR_ISSUE,
-    macs=4.2e9,
-    source=f"{THESIS}, Table 4.3",
-    note="Mean over the frames of a group of 12: one ResNet-152 and eleven pairs of ResNet-18 give "
-    "(11.3 + 11 (1.8 + 1.8)) / 12 = 4.2 G.",
-)
-
-IMAGE_NETWORKS = tuple(
-    Row(model=model, absent=OTHER_NETWORK, macs=macs, source=f"{THESIS}, Table 4.3")
-    for model, macs in (("ResNet-50", 3.8e9), ("ResNet-152", 11.3e9), ("C3D", 38.5e9), ("Res3D", 19.3e9))
-)
-
-COVIAR_RATIOS = (
-    Row(
-        model="ResNet-152",
-        variant="to CoViAR",
-        absent=OTHER_NETWORK,
-        relative_to=COVIAR,
-        macs_times=2.7,
-        source=f"{THESIS}, section 4.4: '2.7x faster than ResNet-152'",
-    ),
-    Row(
-        model="Res3D",
-        variant="to CoViAR",
-        absent=OTHER_NETWORK,
-        relative_to=COVIAR,
-        macs_times=4.6,
-        source=f"{THESIS}, section 4.4 and Table 4.3: '4.6x'",
-    ),
 )
 
 DETECTOR_INPUT = (1, 800, 1344)
@@ -99,7 +62,4 @@ SLOWFAST_COMPARISONS = (
     ),
 )  # fmt: skip
 
-SYSTEM_ROWS = (
-    ACTION_DETECTION, COVIAR, *IMAGE_NETWORKS, *COVIAR_RATIOS, *TABLE_8_3, *DETECTORS,
-    *SLOWFAST_COMPARISONS,
-)  # fmt: skip
+SYSTEM_ROWS = (ACTION_DETECTION, *TABLE_8_3, *DETECTORS, *SLOWFAST_COMPARISONS)

@@ -288,6 +288,24 @@ def text(networks: NetworkOptions) -> tuple[Stage, ...]:
     return ShotStage(), ImageTextStage(source, networks.runtime())
 
 
+def compressed(networks: NetworkOptions) -> tuple[Stage, ...]:
+    """A feature of each group of pictures, from I-frame, motion vectors and residual; few frames are decoded."""
+    from extractors.coviar_source import stream_source
+    from pipeline.features.compressed import CompressedStage
+
+    weights = networks.weights_of(dict.fromkeys(("iframe", "motion", "residual"), ""))
+    if missing := [stream for stream, name in weights.items() if not name]:
+        raise ConfigError(
+            f"Preset 'compressed' needs {' '.join(f'--weights {stream}=FILE' for stream in missing)}: nobody published "
+            "weights of CoViAR. longform train coviar makes them; --weights untrained runs networks that were never "
+            "trained."
+        )
+    sources = {stream: stream_source(stream, name) for stream, name in weights.items()}
+    for source in sources.values():
+        source.build()  # a file that does not fit is an error now, not one of every video
+    return (CompressedStage(sources, networks.runtime()),)
+
+
 PRESETS: dict[str, Preset] = {
     "builtin": builtin,
     "ava": ava,
@@ -303,6 +321,7 @@ PRESETS: dict[str, Preset] = {
     "i3d_nl_r50": network_clips("i3d_nl_r50", "i3d_nl_8x8_r50_k400"),
     "i3d": network_clips("i3d", "i3d_rgb_imagenet_k400_piergiaj"),
     "s3d": network_clips("s3d", "s3d_k400_tv"),
+    "compressed": compressed,
 }
 """Named sets of stages. Presets with one network over clips have the network's name."""
 

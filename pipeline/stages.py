@@ -12,6 +12,9 @@ Rules that keep a split run equal to an unsplit one:
  - own by the start: what begins at a frame belongs to the segment that owns that frame (`Segment.owns`);
  - decide by timestamps (`Clock.starts_grid_step`), never by counting from the start of a segment.
 
+A stage that wants no decoded frames, because it reads packets itself, says `reads_frames = False` and has `read`
+instead of `open`.
+
 An outside package registers a stage with an entry point of group `longform.stages` whose object is a callable
 without arguments that returns a `Stage`; `longform extract --stage NAME` adds it to a preset. Stages are
 pickled to worker processes, so what they load (networks) they load on the first `open`.
@@ -27,7 +30,7 @@ from typing import Any, ClassVar, Protocol, TypeAlias
 
 import pyarrow as pa
 
-from pipeline.video.frames import Frame
+from pipeline.video.frames import DecodeStats, Frame
 from pipeline.video.probe import MeasuredFacts
 from pipeline.video.segments import Segment
 
@@ -67,6 +70,8 @@ class Stage(ABC):
     """Raised when the same config gives other results than before."""
     needs: tuple[str, ...] = ()
     """Stages whose parts or tables `finish` reads; a change of theirs runs this one again."""
+    reads_frames: ClassVar[bool] = True
+    """Whether the segment half is fed decoded frames, by `open`; otherwise it reads the file itself, by `read`."""
     config: Any = None
     """A frozen dataclass; its values enter the fingerprint."""
 
@@ -78,7 +83,7 @@ class Stage(ABC):
 
     @property
     def parts(self) -> Mapping[str, pa.Schema]:
-        """Schemas of the parts a segment writes, without `video_id`; empty for a stage that reads no frames."""
+        """Schemas of the parts a segment writes, without `video_id`; empty for a stage without a segment half."""
         return {}
 
     @property
@@ -114,6 +119,12 @@ class Stage(ABC):
     def open(self, measured: MeasuredFacts, segment: Segment) -> FrameConsumer:
         """Begin with a segment."""
         raise NotImplementedError(f"Stage {self.name!r} reads no frames.")
+
+    def read(
+        self, uri: str, measured: MeasuredFacts, segment: Segment, stats: DecodeStats
+    ) -> Iterable[tuple[str, Row]]:
+        """`(part, row)` of a segment from the file itself, where `reads_frames` is False; counts what it decodes."""
+        raise NotImplementedError(f"Stage {self.name!r} does not read files itself.")
 
     def finish(self, measured: MeasuredFacts, inputs: FinishInputs) -> Iterator[tuple[str, Rows]]:
         """`(table, rows)`, one table after another, each in time order.

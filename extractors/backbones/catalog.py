@@ -92,20 +92,36 @@ def _slowfast(options: Mapping[str, Any]) -> Backbone:
     return SlowFast(_configured(SlowFastConfig, options))
 
 
+def _compact(options: Mapping[str, Any]) -> Backbone:
+    from extractors.backbones.compact import CompactSlowFast, CompactSlowFastConfig
+
+    return CompactSlowFast(_configured(CompactSlowFastConfig, options))
+
+
+def _coviar(options: Mapping[str, Any]) -> Backbone:
+    from extractors.backbones.coviar import CoviarConfig, CoviarNetwork
+
+    return CoviarNetwork(_configured(CoviarConfig, options))
+
+
 Builder = Callable[[Mapping[str, Any]], "Backbone"]
 
 BACKBONES: dict[str, tuple[Builder, dict[str, Any]]] = {
     **{name: (_resnet, settings) for name, settings in RESNETS.items()},
     **{name: (_slowfast, settings) for name, settings in SLOWFASTS.items()},
+    "slowfast_compact": (_compact, {}),
 }
 """The ResNet family: name -> builder and the settings that the name stands for. `backbone_names` has all."""
+
+COMPRESSED: dict[str, Builder] = {"coviar": _coviar}
+"""Networks over frames of compressed video; `stream="iframe"`, `"motion"` or `"residual"` says which."""
 
 
 def backbone_names() -> tuple[str, ...]:
     """Every name that `build_backbone` knows, without those made by `ava_`."""
     from extractors.backbones.inception import INCEPTION
 
-    return (*BACKBONES, *INCEPTION)
+    return (*BACKBONES, *INCEPTION, *COMPRESSED)
 
 
 def build_backbone(name: str, **options: Any) -> Backbone:
@@ -114,7 +130,8 @@ def build_backbone(name: str, **options: Any) -> Backbone:
     Args:
         name: one of `backbone_names`, or `ava_` before it: that network with a head for boxes, 80 classes and
             sigmoid.
-        options: settings over those of the name; `ResNetConfig`, `SlowFastConfig` and the Inception builders say which.
+        options: settings over those of the name; `ResNetConfig`, `SlowFastConfig`, `CoviarConfig` and the Inception
+            builders say which.
     Raises:
         ConfigError: the name or a setting is not known; the message lists those that are.
     """
@@ -123,6 +140,8 @@ def build_backbone(name: str, **options: Any) -> Backbone:
     if base in BACKBONES:
         build, settings = BACKBONES[base]
         return build({**settings, **of_head, **options})
+    if name in COMPRESSED:
+        return COMPRESSED[name](options)
     from extractors.backbones.inception import INCEPTION
 
     if base in INCEPTION:

@@ -7,6 +7,7 @@ res3 and res4 the Slow pathway receives the Fast one's maps (section 3.4, and Ta
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -129,15 +130,25 @@ class SlowFast(VideoResNet):
         Raises:
             ShapeError: the clip has another number of channels, or of frames than a multiple of alpha.
         """
+        *_, maps = self.levels(clip)
+        return maps
+
+    def levels(self, clip: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """Maps of the Slow and the Fast pathway after pool1 and after each of res2 to res5.
+
+        Raises:
+            ShapeError: as `forward_features`.
+        """
         self._check_clip(clip)
         if clip.shape[2] % self.alpha:
             raise ShapeError(f"Clip has {clip.shape[2]} frames; expected a multiple of alpha = {self.alpha}.")
         slow = self.slow.begin(clip[:, :3, slow_frames(clip.shape[2], self.alpha)])
         fast = self.fast.begin(self._fast_clip(clip))
+        yield slow, fast
         for k, stage in enumerate(STAGES, start=1):
             slow = self.slow.stage(stage, self._fuse(k, slow, fast))
             fast = self.fast.stage(stage, fast)
-        return slow, fast
+            yield slow, fast
 
     def _fast_clip(self, clip: Tensor) -> Tensor:
         if self.fast_input == "flow":

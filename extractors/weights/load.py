@@ -22,6 +22,7 @@ OWN_LAYOUT: Final = "longform"
 _LAYOUT_MODULES = (
     "extractors.weights.resnet_layouts",
     "extractors.weights.inception_layouts",
+    "extractors.weights.coviar_layout",
     "extractors.weights.detection_layouts",
 )
 _COUNTER = ".num_batches_tracked"
@@ -55,7 +56,8 @@ def load_weights(
     """Give a network the weights in a file. A network that they do not fit is left as it was.
 
     Container and names are recognised from the file: own safetensors, PySlowFast, PyTorchVideo, Caffe2 pickles of
-    video-nonlocal-net and LFB, torchvision, pytorch-i3d, S3D, TensorFlow, Detectron2. Nothing in a file can run.
+    video-nonlocal-net and LFB, torchvision, pytorch-i3d, S3D, CoViAR, TensorFlow, Detectron2. Nothing in a file can
+    run.
 
     Shapes may differ by trailing ones. Kernels of an image network, where no tensor of the file has a time axis, are
     repeated in time and divided by its length (Carreira and Zisserman, "Quo Vadis, Action Recognition?", 2017,

@@ -115,6 +115,17 @@ def _other_colours(misfit: Misfit) -> str | None:
     return None
 
 
+def _other_stream(misfit: Misfit) -> str | None:
+    """CoViAR's networks differ by their data normalisation: none for I-frames, over 2 channels for motion, 3 else."""
+    name = "data_bn.weight"
+    if name in misfit.missing:
+        return 'the file has no data normalisation: it is of I-frames, stream="iframe"'
+    if name in misfit.unexpected or name in misfit.misshaped:
+        shape = misfit.unexpected.get(name) or misfit.misshaped[name]
+        return f'the file normalises {shape[0]} channels: its stream is "{"motion" if shape[0] == 2 else "residual"}"'
+    return None
+
+
 def _nonlocal_blocks(misfit: Misfit) -> str | None:
     wanted = [name for name in misfit.expected if ".nl." in name]
     missing = [name for name in misfit.missing if ".nl." in name]
@@ -168,6 +179,7 @@ def _pathways(misfit: Misfit) -> str | None:
 
 _CAUSES: Sequence[Callable[[Misfit], str | None]] = (
     _pathways,
+    _other_stream,
     _other_depth,
     _nonlocal_blocks,
     _other_r101,

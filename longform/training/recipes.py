@@ -12,12 +12,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 RECIPES: dict[str, str] = {
+    "clips": "longform.clip_training.recipes:CLIPS",
     "lfb-ava": "longform.lfb.recipes:AVA",
     "lfb-epic-verb": "longform.lfb.recipes:EPIC_VERB",
     "lfb-epic-noun": "longform.lfb.recipes:EPIC_NOUN",
     "lfb-charades": "longform.lfb.recipes:CHARADES",
     "ot-pretrain": "longform.object_transformer.recipes:PRETRAIN",
     "ot-ava": "longform.object_transformer.recipes:AVA",
+    "coviar": "longform.coviar.recipes:COVIAR",
 }
 """Name of each recipe, and the `module:attribute` of its `Recipe`."""
 

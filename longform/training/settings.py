@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from torch.optim import SGD, AdamW, Optimizer
+from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from extractors.runtime import Runtime
 from longform.training.errors import TrainingError
 from longform.training.recipes import LOOP_OPTIONS
 from longform.training.schedules import Schedule
 
-OPTIMISERS = ("sgd", "adamw")
+OPTIMISERS = ("sgd", "adamw", "adam")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +23,9 @@ class TrainSettings:
     steps: int
     schedule: Schedule
     optimiser: str = "sgd"
-    """`sgd`: Nesterov momentum 0.9; `adamw`: betas 0.9 and 0.999, eps 1e-8."""
+    """`sgd`: Nesterov momentum 0.9; `adamw`: betas 0.9 and 0.999; `adam`: the same, weight decay in the gradient."""
+    adam_eps: float = 1e-8
+    """Of `adamw` and `adam`."""
     weight_decay: float = 0.0
     """For groups of parameters that do not give their own."""
     clip_norm: float | None = None
@@ -54,6 +56,8 @@ class TrainSettings:
                 raise TrainingError(f"Setting {name}: expected at least {least}, got {getattr(self, name)}.")
         if self.optimiser not in OPTIMISERS:
             raise TrainingError(f"Setting optimiser: expected one of {', '.join(OPTIMISERS)}, got {self.optimiser!r}.")
+        if not self.adam_eps > 0:
+            raise TrainingError(f"Setting adam_eps: expected a number above 0, got {self.adam_eps}.")
         if self.clip_norm is not None and not self.clip_norm > 0:
             raise TrainingError(f"Setting clip_norm: expected a norm above 0 or none, got {self.clip_norm}.")
         if not dataclasses.is_dataclass(self.schedule):
@@ -87,7 +91,8 @@ class TrainSettings:
             raise TrainingError("A parameter group has 'lr', which the schedule sets: expected 'lr_factor' instead.")
         if self.optimiser == "sgd":
             return SGD(groups, lr=0.0, momentum=0.9, nesterov=True, weight_decay=self.weight_decay)
-        return AdamW(groups, lr=0.0, betas=(0.9, 0.999), eps=1e-8, weight_decay=self.weight_decay)
+        adam = Adam if self.optimiser == "adam" else AdamW
+        return adam(groups, lr=0.0, betas=(0.9, 0.999), eps=self.adam_eps, weight_decay=self.weight_decay)
 
 
 FREE = frozenset({"workers", "checkpoint_every", "log_every", "tensorboard", "quiet"})

@@ -126,7 +126,7 @@ def test_top_heavy_and_bottom_heavy_networks_share_the_temporal_kernels() -> Non
 
 
 def test_json_has_plain_numbers(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["complexity", "slow_4x16_r50", "coviar", "--json"]) == 0
+    assert main(["complexity", "slow_4x16_r50", "C3D", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
     own = next(row for row in rows if row["model"] == "slow_4x16_r50" and not row["variant"])
     assert own["input"] == [4, 256, 256]
@@ -134,9 +134,21 @@ def test_json_has_plain_numbers(capsys: pytest.CaptureFixture[str]) -> None:
     assert (own["published_params"], own["published_macs"]) == (32.4e6, 27.3e9)
     assert own["ratio_macs"] == own["macs"] / 27.3e9
     assert "Table 5a" in own["source"]
-    absent = next(row for row in rows if row["model"] == "coviar")
+    absent = next(row for row in rows if row["model"] == "C3D")
     assert (absent["params"], absent["macs"], absent["ratio_macs"]) == (None, None, None)
-    assert "issue 8" in absent["note"]
+    assert "not in this project" in absent["note"]
+
+
+def test_the_mean_frame_of_a_gop_of_coviar_is_the_thesis_one() -> None:
+    """4.2 G with eleven P-frames to an I-frame; 11.3 for the I-frame, 1.8 for each network of a P-frame."""
+    macs = {line.variant: line.macs or 0 for line in compare(["coviar"])}
+    iframe, motion, residual = (macs[name] for name in ("I-frame (ResNet-152)", "motion (ResNet-18)",
+                                                            "residual (ResNet-18)"))  # fmt: skip
+    assert [round(count / 1e9, 1) for count in (iframe, motion, residual)] == [11.5, 1.8, 1.8]
+    assert macs["mean frame of a GOP"] == round((iframe + 11 * (motion + residual)) / 12)
+    assert abs(macs["mean frame of a GOP"] / 4.2e9 - 1) < 0.013
+    (note,) = {line.note for line in compare(["coviar"]) if line.variant == "mean frame of a GOP"}
+    assert note.endswith("4.23 G.")
 
 
 def test_text_marks_what_is_off_and_explains_it_below(capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,7 +11,7 @@ import difflib
 
 from extractors.errors import WeightsError
 from extractors.weights.card import WeightCard
-from extractors.weights.cards import detectors, inception, lfb, nonlocal_nets, pyslowfast, pytorchvideo
+from extractors.weights.cards import coviar, detectors, inception, lfb, nonlocal_nets, pyslowfast, pytorchvideo
 
 FAMILIES: dict[str, tuple[WeightCard, ...]] = {
     "PySlowFast": pyslowfast.CARDS,
@@ -19,6 +19,7 @@ FAMILIES: dict[str, tuple[WeightCard, ...]] = {
     "Non-local networks (Caffe2)": nonlocal_nets.CARDS,
     "Long-term feature banks (Caffe2)": lfb.CARDS,
     "I3D and S3D": inception.CARDS,
+    "Image networks that CoViAR starts from": coviar.CARDS,
     "Detectors": detectors.CARDS,
 }
 """The cards by family, in the order in which they are listed."""

@@ -217,7 +217,7 @@ def test_an_example_that_cannot_be_read_says_why(tmp_path: Path, workers: int) -
     ("changes", "message"),
     [
         ({"steps": 0}, "steps: expected at least 1, got 0"),
-        ({"optimiser": "lion"}, "expected one of sgd, adamw, got 'lion'"),
+        ({"optimiser": "lion"}, "expected one of sgd, adamw, adam, got 'lion'"),
         ({"clip_norm": 0.0}, "clip_norm"),
         ({"accumulate": 9}, "Step 0 has 8 examples"),
         ({"schedule": lambda step: 0.1}, "frozen dataclass"),

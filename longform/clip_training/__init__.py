@@ -1,0 +1,1 @@
+"""Training of clip backbones on labelled videos."""

@@ -1,0 +1,182 @@
+"""Features of compressed video: one row for each group of pictures (GOP), from CoViAR's networks.
+
+A group is an I-frame and the P-frames behind it. The I-frame goes through one network; motion and residual, traced from
+a chosen P-frame back to it, go through two more (Wu et al., CVPR 2018). Of a group only the frames up to the last
+chosen one are decoded; the stage reads the file itself, so that no other frame is.
+
+The feature is the classifiers' inputs one behind the other: I-frame, motion, residual; those of several P-frames are
+averaged.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import torch
+from numpy.typing import NDArray
+
+from extractors.backbones.coviar import STREAMS
+from extractors.compressed.accumulate import Precision
+from extractors.compressed.views import centre, clip_of, code_of, squeezed
+from extractors.networks import NetworkSource
+from extractors.runtime import Runtime
+from pipeline.bank.schema import feature_schema
+from pipeline.errors import ConfigError, DecodeError
+from pipeline.features.networks import loaded
+from pipeline.stages import Row, Stage
+from pipeline.video.compressed import CompressedFrame, CompressedReader
+from pipeline.video.frames import DecodeStats, Hole
+from pipeline.video.gops import Gop
+from pipeline.video.probe import MeasuredFacts
+from pipeline.video.segments import Segment
+
+SPACE = "compressed.coviar"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompressedConfig:
+    """What decides the features, beyond networks and weights."""
+
+    positions: tuple[int, ...] = (6,)
+    """P-frames of a group that are looked at, counted from its I-frame; in a shorter group its last one. The middle of
+    the 12 frames that CoViAR's networks were trained on by default; further away, traces get worse."""
+    precision: Precision = "whole"
+    """Of motion: `whole` pixels as in the released code, or `sub-pixel`."""
+    accumulate: bool = True
+    """Trace motion and residual back to the I-frame; otherwise they lead to the frame before."""
+
+    def __post_init__(self) -> None:
+        if not self.positions or min(self.positions) < 1:
+            raise ConfigError(f"positions: got {self.positions}, expected places of P-frames in a group, from 1 on.")
+        if self.precision not in ("whole", "sub-pixel"):
+            raise ConfigError(f"precision: got {self.precision!r}, expected whole or sub-pixel.")
+
+
+class CompressedStage(Stage):
+    """Features of groups of pictures, as space `compressed.coviar`."""
+
+    name = "compressed"
+    reads_frames = False
+
+    def __init__(
+        self, networks: Mapping[str, NetworkSource], runtime: Runtime, config: CompressedConfig | None = None
+    ) -> None:
+        """`networks`: of each stream of `STREAMS`."""
+        self.networks = {stream: networks[stream] for stream in STREAMS}
+        self.runtime = runtime
+        self.config: CompressedConfig = config or CompressedConfig()
+        self._dims = {stream: source.outline().embedding_dim for stream, source in self.networks.items()}
+
+    @property
+    def publishes(self) -> tuple[str, ...]:
+        return (f"features/{SPACE}",)
+
+    @property
+    def parts(self) -> Mapping[str, pa.Schema]:
+        columns = feature_schema(sum(self._dims.values()))
+        return {f"features/{SPACE}": pa.schema([field for field in columns if field.name != "video_id"])}
+
+    @property
+    def spaces(self) -> Mapping[str, int]:
+        return {SPACE: sum(self._dims.values())}
+
+    @property
+    def weights(self) -> Mapping[str, str]:
+        return {f"{stream}={source.weights}": source.sha256 for stream, source in self.networks.items()}
+
+    def settings(self) -> dict:
+        """Networks and precision decide the result too; the device changes the last bits only."""
+        networks = {stream: dict(source.options) for stream, source in self.networks.items()}
+        return super().settings() | {"networks": networks, "compute": self.runtime.precision}
+
+    def feature_cards(self) -> Mapping[str, dict]:
+        return {SPACE: self._card()}
+
+    def read(
+        self, uri: str, measured: MeasuredFacts, segment: Segment, stats: DecodeStats
+    ) -> Iterator[tuple[str, Row]]:
+        """A row for each group of pictures that begins in the segment, but for damaged ones.
+
+        Raises:
+            DecodeError: the codec has no motion vectors, the video has I-frames only, or no group can be read.
+        """
+        with CompressedReader(uri) as reader:
+            if max(gop.length for gop in reader.gops) == 1 < len(reader.gops):
+                raise DecodeError(
+                    f"{uri!r} has I-frames only, and so no motion. Re-encode it with P-frames (longform recompress), "
+                    "or use a preset that looks at pictures."
+                )
+            groups = [gop for gop in reader.gops if segment.owns(int(gop.pts[0]))]
+            damaged: list[DecodeError] = []
+            for gop in groups:
+                try:
+                    yield f"features/{SPACE}", self._row(reader, gop)
+                except DecodeError as error:
+                    damaged.append(error)
+                    stats.record_error(str(error), gop.start_s)
+                    behind = reader.gops[gop.index + 1 : gop.index + 2]
+                    end_pts = int(behind[0].pts[0]) if behind else measured.end_pts
+                    stats.holes.append(Hole(int(gop.pts[0]), end_pts, gop.length))
+            stats.frames_decoded += reader.pictures_decoded
+        if groups and len(damaged) == len(groups):
+            raise damaged[0]
+
+    def _row(self, reader: CompressedReader, gop: Gop) -> Row:
+        frames = list(self._chosen(reader, gop))
+        feature = np.concatenate([self._embedding(stream, frames) for stream in STREAMS])
+        middle_s = (gop.start_s + gop.end_s) / 2
+        seen = [int(gop.pts[0]), *(frame.pts for frame in frames if frame.position)]
+        return {"at_s": middle_s, "start_s": gop.start_s, "end_s": gop.end_s, "frame_pts": seen, "feature": feature}
+
+    def _chosen(self, reader: CompressedReader, gop: Gop) -> Iterator[CompressedFrame]:
+        """The frames at the chosen positions; decodes up to the last one."""
+        last = gop.length - 1
+        positions = sorted({min(position, last) for position in self.config.positions})
+        accumulate, precision = self.config.accumulate, self.config.precision
+        if len(positions) == 1:
+            yield reader.read(gop.index, positions[0], accumulate=accumulate, precision=precision)
+            return
+        for frame in reader.walk(gop.index, accumulate=accumulate, precision=precision):
+            if frame.position in positions:
+                yield frame
+            if frame.position == positions[-1]:
+                return
+
+    def _embedding(self, stream: str, frames: Sequence[CompressedFrame]) -> NDArray[np.float32]:
+        """(D,): mean over the frames; the I-frame of a group is one."""
+        source = self.networks[stream]
+        network = loaded(source, self.runtime)
+        pictures = [code_of(frame, stream) for frame in (frames[:1] if stream == "iframe" else frames)]
+        size = source.input.crop_px
+        clip = clip_of([centre(squeezed(picture, size), size) for picture in pictures], stream)
+        with torch.inference_mode():
+            return network.embed(self.runtime.to(clip[None]))[0].float().cpu().numpy()
+
+    def _card(self) -> dict:
+        config, first = self.config, 0
+        columns = {}
+        for stream, dim in self._dims.items():
+            columns[stream] = [first, first + dim]
+            first += dim
+        traced = "back to the I-frame" if config.accumulate else "to the frame before"
+        return {
+            "rows": "one for each group of pictures, from an I-frame to the next; at_s is its middle",
+            "frames": f"the I-frame, and the P-frames at {list(config.positions)} behind it or the last one before; "
+            "their timestamps are in column frame_pts",
+            "motion": f"of the bitstream, traced {traced}, precision {config.precision}, code 128 + 127.5 v / 20 px",
+            "residual": "the picture minus the one that motion leads to, code 128 + r, blue first",
+            "resize": "both sides to 8/7 of the crop, bilinear in bytes; centre crop",
+            "columns": columns,
+            "layer": "the classifier's input: last feature maps, mean over the picture and over the P-frames",
+            "networks": {
+                stream: {"options": dict(source.options), "weights": source.weights, "sha256": source.sha256}
+                for stream, source in self.networks.items()
+            },
+            "dtype": {"compute": self.runtime.precision, "stored": "float16"},
+            "device": str(self.runtime.torch_device),
+            "versions": {name: importlib.metadata.version(name) for name in ("torch", "av", "numpy", "longform-video")},
+        }
