@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from benchmarks.coviar.__main__ import collected, run, show
+from benchmarks.coviar.__main__ import STORED, collected, run, show
 from benchmarks.coviar.experiment import VECTORS, CodeArrays, Sizes, _path, labels, prepare, runs, split
 from longform.coviar.sampling import address
 
@@ -66,3 +67,18 @@ def test_seeds_leave_out_other_videos_of_every_class() -> None:
         assert len(learned) + len(tested) == sizes.videos
         assert {sum(known[index] == label for index in tested) for label in range(16)} == {19}
     assert parts[0][1] != parts[1][1]
+
+
+def test_in_the_stored_results_all_three_streams_are_best_and_accumulation_helps_them() -> None:
+    results = json.loads(STORED.read_text())
+    means = {
+        vectors: {
+            name: np.mean([run["top1"][name] for run in results["runs"] if run["vectors"] == vectors])
+            for name in results["runs"][0]["top1"]
+        }
+        for vectors in VECTORS
+    }
+    assert len({run["seed"] for run in results["runs"]}) == 3
+    accumulated, original = means["accumulated"], means["original"]
+    assert max(accumulated, key=lambda name: accumulated[name]) == "I+M+R"
+    assert all(accumulated[name] > original[name] for name in ("R", "M+R", "I+M+R"))
