@@ -1,14 +1,21 @@
-"""Object Transformers without padding, beside a plain padded implementation, in one run.
+"""Object Transformers without padding, beside a plain padded implementation of the original's form.
 
-    python -m benchmarks.object_transformer --json benchmarks/results/object_transformer.json
+    OMP_NUM_THREADS=1 python -m benchmarks.object_transformer --json benchmarks/results/object_transformer.json
     python -m benchmarks.object_transformer --device cuda
 
-The plain one is written here in the form of the original: all sequences padded, attention by explicit softmax with
--10000 at padding, every layer at every token. Both have the same weights and give the same outputs, which is checked
-first. Spans have the lengths of films, 77 tokens on average with a long tail (gamma distribution, at most 256), which
-the plain one pads to the longest of the batch, or to 256; then there are spans that are all full. `end task` is the
-step of a task on 16 spans, `pre-training` that of masks and compatibility on 32; training is forward, backward and
-AdamW with dropout. Memory is the peak of a process of its own above what it had before the first step.
+The plain one is written here: all sequences padded, features replaced before their projection, attention by explicit
+softmax with -10000 at padding, every layer and the mask head at every token, and all tokens' pseudo-labels. The
+released code (chaoyuaw/lvu) pads to the longest of a batch, which is 256 as soon as one span is full; both are
+measured. Both have the weights of ours and must give its outputs, which is checked first.
+
+Lengths of spans are the quantiles of a gamma distribution of shape 2, cut at 256: short ones and a long tail. Their
+mean is 77 tokens, what the 1.8 G multiply-adds of the thesis come to, or 102, the boxes of a minute of AVA (1.67 a
+key frame in the sample of its annotations); then there are spans that are all full.
+
+Training is forward, backward and AdamW with dropout. Every form runs in a process of its own, and the forms take turns
+at single steps. On a CPU, seconds are those that the process worked, of all its threads together: other work on the
+machine hardly counts. With one thread they are the time a step takes on an idle machine. Memory is the peak of the
+process above what it had before its first step.
 """
 
 from __future__ import annotations
@@ -21,12 +28,17 @@ import platform
 import resource
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from scipy.stats import gamma
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -34,26 +46,62 @@ from longform.object_transformer import build_object_transformer
 from longform.object_transformer.batches import TokenBatch, padded
 from longform.object_transformer.config import PERSON_DIM
 from longform.object_transformer.losses import compatibility_loss, end_task_loss, mask_loss
-from longform.object_transformer.masking import FINE_TUNING, PRETRAINING, Corruption, mask_batch
+from longform.object_transformer.masking import FINE_TUNING, MASK, PRETRAINING, Corruption, mask_batch
 from longform.object_transformer.model import EndTaskTransformer, ObjectTransformer, PretrainTransformer
 from longform.object_transformer.tokens import END, INDEX_NAMES, NO_ROW, PADDING, START
 from longform.training.loading import to_device
 
 FULL = 256
-SPANS = {"end task": 16, "pre-training": 32}
-FORMS = ("ours", "padded to the longest", "padded to 256")
-MEAN_TOKENS, SHAPE = 77, 2.0
+SHAPE = 2.0
 """Of the gamma distribution of lengths."""
 
-Forward = Callable[[TokenBatch, Sequence[Corruption]], tuple[Tensor, ...]]
+NUM_ACTIONS = 80
+TOLERANCE = 1e-4
+"""Between outputs of the forms."""
+
+Form = Literal["ours", "padded to the longest", "padded to 256"]
+Mode = Literal["training", "inference"]
 
 
-def lengths_of(kind: str, full: bool) -> tuple[int, ...]:
-    """Tokens of each span."""
-    if full:
-        return (FULL,) * SPANS[kind]
-    drawn = np.random.default_rng(1).gamma(SHAPE, MEAN_TOKENS / SHAPE, SPANS[kind])
-    return tuple(int(length) for length in np.clip(drawn, 12, FULL))
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """What is measured."""
+
+    kind: Literal["end task", "pre-training"]
+    spans: int
+    mean_tokens: int
+    """`FULL`: all spans are."""
+    mode: Mode
+
+    @property
+    def is_pretraining(self) -> bool:
+        return self.kind == "pre-training"
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """Tokens of each span."""
+        if self.mean_tokens == FULL:
+            return (FULL,) * self.spans
+        places = (np.arange(self.spans) + 0.5) / self.spans
+        lengths = gamma.ppf(places, SHAPE, scale=self.mean_tokens / SHAPE)
+        return tuple(int(length) for length in np.clip(lengths, 3, FULL))
+
+    @property
+    def forms(self) -> tuple[Form, ...]:
+        """Where all are full, there is nothing to choose between the two ways to pad."""
+        every: tuple[Form, ...] = ("ours", "padded to the longest", "padded to 256")
+        return every[::2] if self.mean_tokens == FULL else every
+
+
+CASES = (
+    Case(kind="end task", spans=16, mean_tokens=77, mode="training"),
+    Case(kind="end task", spans=16, mean_tokens=77, mode="inference"),
+    Case(kind="end task", spans=16, mean_tokens=102, mode="training"),
+    Case(kind="end task", spans=8, mean_tokens=FULL, mode="training"),
+    Case(kind="end task", spans=8, mean_tokens=FULL, mode="inference"),
+    Case(kind="pre-training", spans=16, mean_tokens=77, mode="training"),
+    Case(kind="pre-training", spans=8, mean_tokens=FULL, mode="training"),
+)
 
 
 def random_batch(lengths: Sequence[int]) -> TokenBatch:
@@ -77,43 +125,63 @@ def random_batch(lengths: Sequence[int]) -> TokenBatch:
     )
 
 
+class Ours:
+    """What `EndTask` and `PretrainTask` compute."""
+
+    def __init__(self, model: ObjectTransformer, teacher: torch.nn.Linear) -> None:
+        self.model, self.teacher = model, teacher
+
+    def __call__(self, batch: TokenBatch, corruption: Corruption) -> tuple[Tensor, ...]:
+        """Logits of spans; or logits and pseudo-labels at masked tokens, and vectors of spans."""
+        if isinstance(self.model, EndTaskTransformer):
+            return (self.model(batch, [corruption]),)
+        found = self.model(batch, [corruption])
+        return found.mask_logits[0], self.teacher(batch.features[corruption.positions]), found.compat
+
+
 class Plain:
     """The network of the original's form, with the weights of one of ours."""
 
-    def __init__(self, model: ObjectTransformer, to_full: bool) -> None:
-        self.model, self.to_full = model, to_full
+    def __init__(self, model: ObjectTransformer, teacher: torch.nn.Linear, length: int | None) -> None:
+        """`length`: tokens that all spans are padded to; None for the longest of the batch."""
+        self.model, self.teacher, self.length = model, teacher, length
 
-    def __call__(self, batch: TokenBatch, corruptions: Sequence[Corruption]) -> tuple[Tensor, ...]:
-        """Logits, or mask logits and vectors of the spans."""
-        embedded, penalty, masked = self._padded(batch, corruptions)
-        x = self._encode(embedded, penalty)
+    def __call__(self, batch: TokenBatch, corruption: Corruption) -> tuple[Tensor, ...]:
+        """As `Ours`."""
+        features, indices = self._padded(batch.features, batch), self._padded(batch.indices, batch, PADDING)
+        masked = self._padded(torch.zeros_like(batch.rows).index_fill(0, corruption.positions, 1), batch).bool()
+        seen = self._padded(self._seen(batch.features, corruption), batch)
+        x = self._encoded(self._embedded(seen, indices, self._padded(batch.spatial, batch)), indices)
         pooled = torch.tanh(self.model.roberta.pooler["dense"](x[:, 0]))  # type: ignore[index]
         if isinstance(self.model, EndTaskTransformer):
             return (self.model.long_term_head(pooled),)
         assert isinstance(self.model, PretrainTransformer)
         assert self.model.same_movie_head_loss is not None
-        return self.model.action_lm_head(x[masked]), self.model.same_movie_head_loss(pooled)  # type: ignore[operator]
+        logits: Tensor = self.model.action_lm_head(x)  # type: ignore[operator]
+        return logits[masked], self.teacher(features)[masked], self.model.same_movie_head_loss(pooled)
 
-    def _padded(self, batch: TokenBatch, corruptions: Sequence[Corruption]) -> tuple[Tensor, Tensor, Tensor]:
-        """Embeddings (B, L, W), additive mask (B, 1, 1, L), and which tokens are masked (B, L)."""
+    def _padded(self, values: Tensor, batch: TokenBatch, padding: float = 0) -> Tensor:
+        """(T, ...) -> (B, L, ...)."""
+        found = padded(values, batch.lengths, padding)
+        missing = (self.length or found.shape[1]) - found.shape[1]
+        return F.pad(found, [0, 0] * (found.ndim - 2) + [0, missing], value=padding)
+
+    def _seen(self, features: Tensor, corruption: Corruption) -> Tensor:
+        mask = self.model.roberta.embeddings.masked_embedding[0]
+        sources = corruption.sources
+        replaced = torch.where((sources == MASK)[:, None], mask, features[sources.clamp_min(0)])
+        return features.index_copy(0, corruption.positions, replaced)
+
+    def _embedded(self, features: Tensor, indices: Tensor, spatial: Tensor) -> Tensor:
         part = self.model.roberta.embeddings
-        length = FULL if self.to_full else max(batch.lengths)
-
-        def spread(values: Tensor, padding: float = 0) -> Tensor:
-            found = padded(values, batch.lengths, padding)
-            room = [0, 0] * (found.ndim - 2) + [0, length - found.shape[1]]
-            return F.pad(found, room, value=padding)
-
-        is_masked = torch.zeros(len(batch.rows), dtype=torch.bool, device=batch.rows.device)
-        is_masked[corruptions[0].positions] = True
-        features, indices = spread(part.seen_features(batch.features, corruptions)), spread(batch.indices, PADDING)
-        x = part.reduction(features) + part.spatial_embeddings(spread(batch.spatial))
+        x = part.reduction(features) + part.spatial_embeddings(spatial)
         for name, column in part.columns.items():
             x = x + part.get_submodule(name)(indices[..., column])
-        penalty = torch.where(indices[..., 0] == PADDING, -10000.0, 0.0)[:, None, None]
-        return part.dropout(part.LayerNorm(x)), penalty, spread(is_masked)
+        embedded: Tensor = part.dropout(part.LayerNorm(x))
+        return embedded
 
-    def _encode(self, x: Tensor, penalty: Tensor) -> Tensor:
+    def _encoded(self, x: Tensor, indices: Tensor) -> Tensor:
+        penalty = torch.where(indices[..., 0] == PADDING, -10000.0, 0.0)[:, None, None]
         layers: Any = self.model.roberta.encoder.layer
         for layer in layers:
             attention = layer.attention["self"]
@@ -130,131 +198,146 @@ class Plain:
         return x
 
 
-def ours(model: ObjectTransformer) -> Forward:
-    """Our forward pass, with outputs as `Plain` gives them."""
+class Runner:
+    """One form of one case, ready to run."""
 
-    def run(batch: TokenBatch, corruptions: Sequence[Corruption]) -> tuple[Tensor, ...]:
-        if isinstance(model, PretrainTransformer):
-            found = model(batch, corruptions)
-            return found.mask_logits[0], found.compat
-        return (model(batch, corruptions),)
+    def __init__(self, case: Case, form: Form, device: torch.device) -> None:
+        self.case, self.device = case, device
+        torch.manual_seed(0)
+        self.model = build_object_transformer("pretrain" if case.is_pretraining else "relationship").to(device)
+        teacher = torch.nn.Linear(PERSON_DIM, NUM_ACTIONS, device=device).requires_grad_(False)
+        if form == "ours":
+            self.forward: Ours | Plain = Ours(self.model, teacher)
+        else:
+            self.forward = Plain(self.model, teacher, FULL if form == "padded to 256" else None)
+        batch = random_batch(case.lengths)
+        masking = PRETRAINING if case.is_pretraining else FINE_TUNING
+        corruption = mask_batch(batch, masking, np.random.default_rng(3), (PERSON_DIM,))[0]
+        self.inputs = to_device((batch, corruption), device)
+        self.optimiser = torch.optim.AdamW(self.model.parameters(), lr=1e-6)
+        self.before = self._peak()
 
-    return run
-
-
-def built(kind: str, form: str, device: torch.device) -> tuple[ObjectTransformer, Forward]:
-    torch.manual_seed(0)
-    model = build_object_transformer("pretrain" if kind == "pre-training" else "relationship").to(device)
-    return model, ours(model) if form == "ours" else Plain(model, to_full=form == FORMS[2])
-
-
-def loss_of(kind: str, outputs: tuple[Tensor, ...]) -> Tensor:
-    if kind == "end task":
-        return end_task_loss(outputs[0], torch.zeros(len(outputs[0]), dtype=torch.int64, device=outputs[0].device))
-    return 80 * mask_loss(outputs[0], torch.zeros_like(outputs[0])) + compatibility_loss(outputs[1])
-
-
-def inputs(kind: str, full: bool, device: torch.device) -> tuple[TokenBatch, tuple[Corruption, ...]]:
-    batch = random_batch(lengths_of(kind, full))
-    masking = PRETRAINING if kind == "pre-training" else FINE_TUNING
-    moved: tuple[TokenBatch, tuple[Corruption, ...]] = to_device(
-        (batch, mask_batch(batch, masking, np.random.default_rng(3), (PERSON_DIM,))), device
-    )
-    return moved
-
-
-def largest_difference(kind: str, full: bool, device: torch.device) -> float:
-    """Between the outputs of ours and of the plain network."""
-    batch, corruptions = inputs(kind, full, device)
-    found = []
-    for form in FORMS:
-        model, forward = built(kind, form, device)
-        model.eval()
+    def outputs(self) -> list[NDArray[np.float32]]:
+        """Without dropout."""
+        self.model.eval()
         with torch.no_grad():
-            found.append(forward(batch, corruptions))
-    return max(float((a - b).abs().max()) for other in found[1:] for a, b in zip(found[0], other, strict=True))
+            return [output.cpu().numpy() for output in self.forward(*self.inputs)]
 
-
-def measure(kind: str, full: bool, form: str, training: bool, device_name: str, repeats: int) -> dict[str, Any]:
-    """Spans a second and peak memory of one form, in a process of its own."""
-    device = torch.device(device_name)
-    model, forward = built(kind, form, device)
-    batch, corruptions = inputs(kind, full, device)
-    optimiser = torch.optim.AdamW(model.parameters(), lr=1e-6)
-    model.train(training)
-    before = memory(device)
-
-    def step() -> None:
-        if training:
-            optimiser.zero_grad(set_to_none=True)
-            loss_of(kind, forward(batch, corruptions)).backward()
-            optimiser.step()
+    def step(self) -> float:
+        """Seconds of one step: of work on a CPU, of the clock elsewhere."""
+        self.model.train(self.case.mode == "training")
+        clock = time.process_time if self.device.type == "cpu" else time.perf_counter
+        began = clock()
+        if self.case.mode == "training":
+            self.optimiser.zero_grad(set_to_none=True)
+            self._loss(self.forward(*self.inputs)).backward()
+            self.optimiser.step()
         else:
             with torch.no_grad():
-                forward(batch, corruptions)
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
+                self.forward(*self.inputs)
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        return clock() - began
 
-    step()
-    times = []
-    for _ in range(repeats):
-        began = time.perf_counter()
-        step()
-        times.append(time.perf_counter() - began)
-    seconds = float(np.median(times))
-    return {
-        "kind": kind,
-        "spans": "all full" if full else "as in films",
-        "tokens": sum(batch.lengths),
-        "form": form,
-        "mode": "training" if training else "inference",
-        "seconds": round(seconds, 4),
-        "spans_per_s": round(len(batch) / seconds, 2),
-        "memory_mb": round((memory(device) - before) / 1e6),
-    }
+    def memory(self) -> int:
+        """Peak in bytes, above what there was before the first step."""
+        return self._peak() - self.before
+
+    def _loss(self, outputs: tuple[Tensor, ...]) -> Tensor:
+        if self.case.is_pretraining:
+            student, teacher, vectors = outputs
+            return 80 * mask_loss(student, teacher) + compatibility_loss(vectors)
+        return end_task_loss(outputs[0], torch.zeros(len(outputs[0]), dtype=torch.int64, device=self.device))
+
+    def _peak(self) -> int:
+        if self.device.type == "cuda":
+            return torch.cuda.max_memory_allocated(self.device)
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
-def memory(device: torch.device) -> int:
-    """Peak so far, in bytes."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+class Remote:
+    """A `Runner` in a process of its own, which lives as long as the context."""
+
+    def __init__(self, case: Case, form: Form, device: str) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.connection, there = context.Pipe()
+        self.process = context.Process(target=_serve, args=(there, case, form, device), daemon=True)
+
+    def __enter__(self) -> Remote:
+        self.process.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.process.terminate()
+        self.process.join()
+
+    def __call__(self, method: Literal["outputs", "step", "memory"]) -> Any:
+        self.connection.send(method)
+        while not self.connection.poll(1):
+            if not self.process.is_alive():
+                raise RuntimeError(f"The process of a form ended with {self.process.exitcode}; its message is above.")
+        return self.connection.recv()
 
 
-def compare(device: str, repeats: int) -> list[dict[str, Any]]:
-    """All kinds, lengths and modes."""
+def _serve(connection: Connection, case: Case, form: Form, device: str) -> None:
+    runner = Runner(case, form, torch.device(device))
+    while True:
+        connection.send(getattr(runner, connection.recv())())
+
+
+def measure(case: Case, device: str, repeats: int) -> list[dict[str, Any]]:
+    """A row for each form: the first is ours.
+
+    Raises:
+        AssertionError: outputs differ.
+    """
+    with ExitStack() as stack:
+        remotes = [stack.enter_context(Remote(case, form, device)) for form in case.forms]
+        outputs = [remote("outputs") for remote in remotes]
+        for remote in remotes:
+            remote("step")
+        seconds = np.array([[remote("step") for remote in remotes] for _ in range(repeats)])
+        memory = [remote("memory") for remote in remotes]
     rows = []
-    for kind in SPANS:
-        for full in (False, True):
-            difference = largest_difference(kind, full, torch.device(device))
-            for training in (True, False):
-                found = [_alone(kind, full, form, training, device, repeats) for form in FORMS[: 2 if full else 3]]
-                for row in found:
-                    row["ours_is_times_faster"] = round(row["seconds"] / found[0]["seconds"], 2)
-                    row["largest_difference"] = float(f"{difference:.1e}")
-                rows += found
+    for place, form in enumerate(case.forms):
+        difference = max(float(np.abs(a - b).max()) for a, b in zip(outputs[0], outputs[place], strict=True))
+        assert difference <= TOLERANCE, f"{case}: outputs of {form} differ by {difference}"
+        median = float(np.median(seconds[:, place]))
+        rows.append(
+            {
+                **asdict(case),
+                "tokens": sum(case.lengths),
+                "longest": max(case.lengths),
+                "form": form,
+                "seconds": round(median, 4),
+                "spans_per_s": round(case.spans / median, 2),
+                "memory_mb": round(memory[place] / 1e6),
+                "ours_is_times_faster": round(float(np.median(seconds[:, place] / seconds[:, 0])), 2),
+                "largest_difference": float(f"{difference:.1e}"),
+            }
+        )
     return rows
-
-
-def _alone(*arguments: Any) -> dict[str, Any]:
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(measure, arguments)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Object Transformers with and without padding.")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there")
     options = parser.parse_args()
-    rows = compare(options.device, options.repeats)
-    for row in rows:
-        print("  ".join(f"{name} {value}" for name, value in row.items()))
+    began = time.perf_counter()
+    rows = []
+    for case in CASES:
+        rows += measure(case, options.device, options.repeats)
+        for row in rows[-len(case.forms) :]:
+            print("  ".join(f"{name} {value}" for name, value in row.items()), flush=True)
     if options.json:
         report = {
             "command": f"python -m benchmarks.object_transformer {' '.join(sys.argv[1:])}".strip(),
+            "device": options.device,
             "machine": {"processor": platform.machine(), "threads": torch.get_num_threads()},
             "versions": {"python": platform.python_version(), "torch": torch.__version__},
+            "minutes": round((time.perf_counter() - began) / 60, 1),
             "results": rows,
         }
         options.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +28,14 @@ def published_systems(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def nine_task_table(scores: Sequence[Score], published: Sequence[dict[str, Any]] = ()) -> Table:
-    """One row for each model and masking at test, with the mean and the standard error; then the published ones."""
+def nine_task_table(
+    scores: Sequence[Score], published: Sequence[dict[str, Any]] = (), digits: Mapping[str, int] = DIGITS
+) -> Table:
+    """One row for each model and masking at test, with the mean and the standard error; then the published ones.
+
+    Args:
+        digits: behind the point, of the tasks that do not have one.
+    """
     tasks = [task for task in TASKS if any(score.task == task for score in scores)]
     table = Table(box=None, header_style="bold", padding=(0, 1, 0, 0))
     table.add_column("")
@@ -37,7 +43,9 @@ def nine_task_table(scores: Sequence[Score], published: Sequence[dict[str, Any]]
         table.add_column(HEADINGS.get(task, task), justify="right", no_wrap=True)
     rows: dict[str, dict[str, str]] = {}
     for score in scores:
-        rows.setdefault(_row_name(score), {})[str(score.task)] = _cell(str(score.task), score.value, score.std_error)
+        rows.setdefault(_row_name(score), {})[str(score.task)] = _cell(
+            score.value, score.std_error, digits.get(str(score.task), 1)
+        )
     for name, cells in rows.items():
         table.add_row(name, *(cells.get(task, "") for task in tasks))
     counts = {score.task: f"{score.num_videos}/{score.num_videos + score.num_missing}" for score in scores}
@@ -45,7 +53,7 @@ def nine_task_table(scores: Sequence[Score], published: Sequence[dict[str, Any]]
     for row in published:
         values = (row["values"].get(task) for task in tasks)
         figures = zip(tasks, values, strict=True)
-        printed = ("" if value is None else _cell(task, *_pair(value)) for task, value in figures)
+        printed = ("" if value is None else _cell(*_pair(value), digits.get(task, 1)) for task, value in figures)
         table.add_row(row["system"], *printed, style="dim")
     return table
 
@@ -59,6 +67,5 @@ def _pair(value: float | Sequence[float]) -> tuple[float, float | None]:
     return (value, None) if isinstance(value, (int, float)) else (value[0], value[1])
 
 
-def _cell(task: str, value: float, error: float | None) -> str:
-    digits = DIGITS.get(task, 1)
+def _cell(value: float, error: float | None, digits: int) -> str:
     return f"{value:.{digits}f}" + ("" if error is None else f"±{error:.{digits}f}")

@@ -62,7 +62,7 @@ class Embeddings(nn.Module):
 
     def forward(self, batch: TokenBatch, corruptions: Sequence[Corruption] = ()) -> Tensor:
         """(T, W). `corruptions`: one for each kind of feature, or none."""
-        x = self.reduction(self.seen_features(batch.features, corruptions))
+        x = self.reduced(batch.features, corruptions)
         x = x + self.spatial_embeddings(batch.spatial.to(self.spatial_embeddings.weight.dtype))
         for name, column in self.columns.items():
             x = x + self.get_submodule(name)(batch.indices[:, column])
@@ -71,19 +71,24 @@ class Embeddings(nn.Module):
         embedded: Tensor = self.dropout(self.LayerNorm(x))
         return embedded
 
-    def seen_features(self, features: Tensor, corruptions: Sequence[Corruption]) -> Tensor:
-        """(T, D) with masked features replaced, in the precision of the weights."""
+    def reduced(self, features: Tensor, corruptions: Sequence[Corruption]) -> Tensor:
+        """(T, W): projected features, with those of masked tokens replaced.
+
+        The original replaces them before the projection, which comes to the same; here no gradient goes back to all
+        features for the sake of the mask embedding.
+        """
         features = features.to(self.reduction.weight.dtype)
         if not corruptions:
-            return features
-        parts = []
-        for part, corruption, mask in zip(
-            features.split(self.feature_dims, dim=1), corruptions, self.masked_embedding, strict=True
-        ):
-            sources = corruption.sources
-            seen = torch.where((sources == MASK).unsqueeze(1), mask, part[sources.clamp_min(0)])
-            parts.append(part.index_copy(0, corruption.positions, seen))
-        return torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
+            out: Tensor = self.reduction(features)
+            return out
+        parts, weights = (values.split(self.feature_dims, dim=1) for values in (features, self.reduction.weight))
+        x: Tensor = self.reduction.bias
+        for part, weight, corruption, mask in zip(parts, weights, corruptions, self.masked_embedding, strict=True):
+            own = F.linear(part, weight)
+            is_hidden = (corruption.sources == MASK).unsqueeze(1)
+            seen = torch.where(is_hidden, F.linear(mask, weight), own[corruption.sources.clamp_min(0)])
+            x = x + own.index_copy(0, corruption.positions, seen)
+        return x
 
 
 class Projection(nn.Module):

@@ -15,25 +15,35 @@ from numpy.typing import NDArray
 
 from benchmarks.lvu.synthetic.design import (
     CHANNELS,
+    GENRES,
     HEIGHTS,
+    MIDDLES,
+    RELATIONSHIPS,
     SHOT_SECONDS,
     WAYS_OF_SPEAKING,
     WRITERS,
+    Roles,
     expected_numbers,
     object_shares,
 )
 from benchmarks.lvu.synthetic.features import read_states
-from benchmarks.lvu.synthetic.screenplay import DRIFT_PER_S
 from longform.datasets.lvu import TASKS
 from longform.object_transformer.tokens import BoxTable
 
 AFFECT, TENSION, SPEECH, POSTURE, GESTURE, GAZE = range(len(CHANNELS))
 
-TREND = 0.35
-"""Correlation with time from which values rise; about half of what rising ones have."""
-
 RARE = 0.02
 """Share of objects that are not a scene's own, for the logarithm."""
+
+EXPECTED: dict[Roles, tuple[float, float, float]] = {
+    "left": (-1, 1, 0),
+    "right": (-1, -1, 0),
+    "left, then right": (-1, 0, -0.85),
+    "right, then left": (-1, 0, 0.85),
+    "in turn": (-1, 0, 0),
+    "together": (1, 0, 0),
+}
+"""Agreement, mean value of the left lead and its correlation with time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,27 +52,26 @@ class Facts:
 
     agreement: NDArray[np.float64]
     """(6,) mean product of the leads' values, over the shots that show both; 0 where none does."""
-    trend: NDArray[np.float64]
-    """(6,) correlation of the values with time."""
+    left: NDArray[np.float64]
+    """(6,) mean value of the left lead."""
+    left_trend: NDArray[np.float64]
+    """(6,) correlation of the left lead's values with time."""
     approach: float
     """Minus the correlation of the leads' distance with time."""
-    roles: float
-    """How constantly one side speaks: 1 always, 0 as often as not."""
     objects: NDArray[np.float64]
     """(12,) how many tracks handle each."""
     shot_s: float
     height: float
     large: float
-    """Correlation of speaking with size."""
-    low: float
-    """Correlation of standing with the place of the soles."""
-    drift: float
-    """Part of the frame's width per second."""
+    """Correlation of standing with size."""
+    middle: float
+    """Between the leads, as a part of the frame's width."""
 
     def vector(self) -> NDArray[np.float64]:
-        """(31,) all of them, for classifiers."""
-        style = (self.approach, self.roles, self.shot_s, self.height, self.large, self.low, self.drift)
-        return np.concatenate([self.agreement, self.trend, self.objects / self.objects.sum(), style])
+        """(35,) all of them, for classifiers."""
+        style = (self.approach, self.shot_s, self.height, self.large, self.middle)
+        shares = self.objects / self.objects.sum()
+        return np.concatenate([self.agreement, self.left, self.left_trend, shares, style])
 
 
 def facts_of(table: BoxTable, logits: NDArray[np.floating]) -> Facts:
@@ -74,24 +83,26 @@ def facts_of(table: BoxTable, logits: NDArray[np.floating]) -> Facts:
     """
     tracks = _tracks(table, logits)
     leads = [track for track in tracks if any(track.states)]
-    times = np.array([track.at_s for track in leads])
-    values = np.array([track.states for track in leads], np.float64).reshape(-1, len(CHANNELS))
     pairs = _pairs(leads)
-    distances = [right.x - left.x for left, right in pairs]
-    products = np.array([np.multiply(left.states, right.states) for left, right in pairs])
-    roles = [left.states[SPEECH] for left, right in pairs if left.states[SPEECH] != right.states[SPEECH]]
+    times = [left.at_s for left, _ in pairs]
+    lefts, rights = (np.array([pair[side].states for pair in pairs]).reshape(-1, len(CHANNELS)) for side in (0, 1))
+    postures = [track.states[POSTURE] for track in leads]
     return Facts(
-        agreement=products.mean(axis=0) if pairs else np.zeros(len(CHANNELS)),
-        trend=np.array([correlation(values[:, channel], times) for channel in range(len(CHANNELS))]),
-        approach=-correlation(distances, [left.at_s for left, _ in pairs]),
-        roles=abs(float(np.mean(roles))) if roles else 0.0,
+        agreement=_mean(lefts * rights),
+        left=_mean(lefts),
+        left_trend=np.array([correlation(values, times) for values in lefts.T]),
+        approach=-correlation([right.x - left.x for left, right in pairs], times),
         objects=np.bincount([track.handled for track in tracks], minlength=len(object_shares(0))).astype(np.float64),
-        shot_s=float(np.ptp(table.seconds) + 1) / float(np.ptp(table.shots) + 1),
+        shot_s=float(np.ptp(table.seconds) + 1) / float(np.ptp(table.shots) + 0.5),
         height=float(np.exp(np.mean([np.log(track.height) for track in leads]))),
-        large=correlation(values[:, SPEECH], [track.height for track in leads]),
-        low=correlation(values[:, POSTURE], [track.ground for track in leads]),
-        drift=float(np.mean([track.drift_per_s for track in leads])),
+        large=correlation(postures, [track.height for track in leads]),
+        middle=float(np.mean([(left.x + right.x) / 2 for left, right in pairs])) if pairs else 0.5,
     )
+
+
+def _mean(rows: NDArray[np.int64]) -> NDArray[np.float64]:
+    """(6,) of rows (N, 6); 0 for none."""
+    return rows.mean(axis=0) if len(rows) else np.zeros(rows.shape[1])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,8 +113,6 @@ class _Track:
     handled: int
     x: float
     height: float
-    ground: float
-    drift_per_s: float
 
 
 def _tracks(table: BoxTable, logits: NDArray[np.floating]) -> list[_Track]:
@@ -114,18 +123,14 @@ def _tracks(table: BoxTable, logits: NDArray[np.floating]) -> list[_Track]:
     found = []
     for rows, state, held in zip(np.split(order, starts[1:]), states, handled, strict=True):
         x0, y0, x1, y1 = table.boxes[rows].T
-        middle, seconds = (x0 + x1) / 2, table.seconds[rows]
-        slope = np.polyfit(seconds, middle, 1)[0] if len(rows) > 2 else 0.0
         found.append(
             _Track(
                 shot=int(table.shots[rows[0]]),
-                at_s=float(seconds.mean()),
+                at_s=float(table.seconds[rows].mean()),
                 states=tuple(map(int, state)),
                 handled=int(held),
-                x=float(middle.mean()),
+                x=float((x0 + x1).mean() / 2),
                 height=float(np.median(y1 - y0)),
-                ground=float(np.median(y1)),
-                drift_per_s=abs(float(slope)),
             )
         )
     return found
@@ -149,40 +154,35 @@ def correlation(first: Sequence[float] | NDArray, second: Sequence[float] | NDAr
 
 def labels_of(facts: Facts) -> dict[str, float]:
     """The label of each task: class id, or target as `longform.datasets.lvu` gives it."""
-    agreement = facts.agreement
-    speaking = (agreement[SPEECH], agreement[POSTURE], facts.roles)
-    spoken = [
-        (rule["speech"].agree, rule["posture"].agree, rule["speech"].order == "fixed") for rule in WAYS_OF_SPEAKING
-    ]
-    written = [(rule["gesture"].agree, rule["gaze"].agree) for rule in WRITERS]
     shares = np.array([object_shares(scene) for scene in TASKS["scene"].classes])
     pace, framing = _nearest(facts.shot_s, SHOT_SECONDS), _nearest(facts.height, HEIGHTS)
-    director = (facts.large > 0) + 2 * (facts.low > 0) + 4 * (facts.drift > DRIFT_PER_S / 3)
-    approach = (facts.trend[AFFECT] + facts.approach) / 2
+    director = (facts.large > 0) + 2 * (facts.left[POSTURE] < 0) + 4 * (facts.middle > np.mean(MIDDLES))
+    affect = _likeliest(facts, AFFECT, ("left, then right", "right, then left"))
+    written = [_distance(facts, GESTURE, gesture) + _distance(facts, GAZE, gaze) for gesture, gaze in WRITERS]
     classes = {
-        "relationship": _course(agreement[AFFECT], approach, TREND + 0.15),
-        "way_speaking": _nearest_row(speaking, spoken),
+        "relationship": RELATIONSHIPS.index((affect, facts.approach > 0)),
+        "way_speaking": WAYS_OF_SPEAKING.index(_likeliest(facts, SPEECH, WAYS_OF_SPEAKING)),
         "scene": int((np.log(shares + RARE) @ facts.objects).argmax()),
         "director": list(TASKS["director"].classes)[director],
-        "genre": _course(agreement[TENSION], facts.trend[TENSION], TREND),
-        "writer": list(TASKS["writer"].classes)[_nearest_row((agreement[GESTURE], agreement[GAZE]), written)],
+        "genre": GENRES.index(_likeliest(facts, TENSION, GENRES)),
+        "writer": list(TASKS["writer"].classes)[int(np.argmin(written))],
         "year": pace * len(HEIGHTS) + framing,
     }
     liked, viewed = expected_numbers(classes)
     return {**classes, "like_ratio": liked, "view_count": viewed}
 
 
-def _course(agreement: float, trend: float, threshold: float) -> int:
-    """Which of `RELATIONSHIPS` or `GENRES`: the leads differ, or their values rise, fall, or do neither."""
-    if agreement < 0:
-        return 2
-    return 3 if trend > threshold else 1 if trend < -threshold else 0
+def _likeliest(facts: Facts, channel: int, choices: Sequence[Roles]) -> Roles:
+    """Which of some roles the leads have in a channel."""
+    return min(choices, key=lambda roles: _distance(facts, channel, roles))
+
+
+def _distance(facts: Facts, channel: int, roles: Roles) -> float:
+    """From what is expected."""
+    found = (facts.agreement[channel], facts.left[channel], facts.left_trend[channel])
+    return float(np.abs(np.subtract(found, EXPECTED[roles])).sum())
 
 
 def _nearest(value: float, choices: Sequence[float]) -> int:
     """The place of the choice with the nearest ratio."""
     return int(np.abs(np.log(np.array(choices) / value)).argmin())
-
-
-def _nearest_row(point: Sequence[float], rows: Sequence[Sequence[float]]) -> int:
-    return int(np.linalg.norm(np.array(rows, np.float64) - point, axis=1).argmin())

@@ -1,7 +1,7 @@
 """Person features of the synthetic world, and the linear classifier that reads actions off them.
 
-A feature is the sum of what the person does (a channel for each of AVA's 80 classes), who it is, and nuisance, along
-directions that are orthogonal to each other and the same in all movies of a world.
+A feature is the sum of what the person does (a channel for each of AVA's 80 classes) and of nuisance, along directions
+that are orthogonal to each other and the same in all movies of a world.
 """
 
 from __future__ import annotations
@@ -18,19 +18,18 @@ from extractors.classes import class_names
 from pipeline.errors import ConfigError
 
 ACTION_CLASSES = class_names("ava-80")
-LOOK_DIM, NUISANCE_DIM = 32, 64
-SMALLEST_DIM = len(ACTION_CLASSES) + LOOK_DIM + NUISANCE_DIM
+NUISANCE_DIM = 32
+SMALLEST_DIM = len(ACTION_CLASSES) + NUISANCE_DIM
 
-STRENGTH = 2.0
+STRENGTH = 1.0
 """Of an action that takes place."""
-ACTION_NOISE = 0.25
+ACTION_NOISE = 0.1
 """In each action's direction, in each box by itself."""
-LOOK_STRENGTH = 0.3
-"""Of each direction of a person's appearance, which is drawn for each movie."""
-TRACK_NUISANCE, BOX_NUISANCE = 0.3, 0.3
-"""In each nuisance direction, drawn for each track, and for each box."""
+TRACK_NUISANCE, BOX_NUISANCE = 0.2, 0.2
+"""In each nuisance direction, drawn for each track, and for each box: light and clothes change with the shot, so that
+who somebody is follows from tracks and places alone."""
 
-LOGIT, ABSENT = 4.0, -5.0
+LOGIT, ABSENT = 8.0, -5.0
 """The classifier gives `LOGIT * STRENGTH + ABSENT` for an action that takes place, and `ABSENT` for others."""
 
 _CODES = np.array([[ACTION_CLASSES.index(name) for name in ACTIONS[channel]] for channel in CHANNELS])
@@ -71,7 +70,7 @@ class FeatureWorld:
     """The directions of a world."""
 
     basis: NDArray[np.float32]
-    """(176, D) orthonormal rows: actions, appearance, nuisance."""
+    """(112, D) orthonormal rows: actions, nuisance."""
 
     @classmethod
     def draw(cls, dim: int, seed: int) -> FeatureWorld:
@@ -94,7 +93,6 @@ class FeatureWorld:
     def features(
         self,
         codes: NDArray[np.float32],
-        persons: NDArray[np.int64],
         tracks: NDArray[np.int64],
         rng: np.random.Generator,
     ) -> NDArray[np.float16]:
@@ -102,15 +100,12 @@ class FeatureWorld:
 
         Args:
             codes: (N, 80) of `action_codes`.
-            persons: (N,) from 0 on.
             tracks: (N,) from 0 on.
         """
         count = len(codes)
-        looks = LOOK_STRENGTH * _normal(rng, persons.max() + 1, LOOK_DIM)
         nuisance = TRACK_NUISANCE * _normal(rng, tracks.max() + 1, NUISANCE_DIM)
         parts = [
             STRENGTH * codes + ACTION_NOISE * _normal(rng, count, codes.shape[1]),
-            looks[persons],
             nuisance[tracks] + BOX_NUISANCE * _normal(rng, count, NUISANCE_DIM),
         ]
         return (np.concatenate(parts, axis=1) @ self.basis).astype(np.float16)

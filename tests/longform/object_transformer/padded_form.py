@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from longform.object_transformer.masking import Corruption
+
 State = dict[str, Tensor]
 NAMES = ("link", "inc_position", "dec_position", "center_position", "inc_scene", "dec_scene", "center_scene")
 
@@ -20,6 +22,18 @@ def linear(state: State, name: str, x: Tensor) -> Tensor:
 def norm(state: State, name: str, x: Tensor) -> Tensor:
     mean, variance = x.mean(-1, keepdim=True), x.var(-1, keepdim=True, unbiased=False)
     return (x - mean) / torch.sqrt(variance + 1e-5) * state[f"{name}.weight"] + state[f"{name}.bias"]
+
+
+def seen_features(state: State, features: Tensor, corruptions: tuple[Corruption, ...]) -> Tensor:
+    """(T, D) with the features of masked tokens replaced, one kind after the other, before anything is projected."""
+    seen, start = features.clone(), 0
+    for number, corruption in enumerate(corruptions):
+        mask = state[f"roberta.embeddings.masked_embedding.{number}"]
+        channels = slice(start, start + len(mask))
+        for position, source in zip(corruption.positions.tolist(), corruption.sources.tolist(), strict=True):
+            seen[position, channels] = mask if source == -1 else features[source, channels]
+        start += len(mask)
+    return seen
 
 
 def encode(state: State, features: Tensor, indices: Tensor, spatial: Tensor, heads: int) -> Tensor:

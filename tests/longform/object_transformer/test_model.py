@@ -45,7 +45,7 @@ def test_late_fusion_equals_the_padded_form() -> None:
     model, tokens = network("ava"), batch()
     assert isinstance(model, ActionTransformer)
     corruptions = corruption_of(tokens)
-    seen = model.roberta.embeddings.seen_features(tokens.features, corruptions)
+    seen = padded_form.seen_features(model.state_dict(), tokens.features, corruptions)
     assert not torch.equal(seen, tokens.features)
     fields = [padded(part, tokens.lengths) for part in (seen, tokens.spatial, tokens.features)]
     indices = padded(tokens.indices, tokens.lengths, PADDING)
@@ -92,8 +92,8 @@ def test_a_masked_feature_is_not_seen_and_the_mask_embedding_learns() -> None:
     counts = tuple(length - 2 for length in tokens.lengths)
     hidden = (Corruption(positions=everything, sources=torch.full_like(everything, -1), counts=counts),)
     logits = model(tokens, hidden)
-    tokens.features[everything] += 1
-    torch.testing.assert_close(model(tokens, hidden), logits, rtol=0, atol=0)
+    changed = replace(tokens, features=tokens.features.index_fill(0, everything, 1))
+    torch.testing.assert_close(model(changed, hidden), logits, rtol=0, atol=0)
     logits.sum().backward()
     gradient = model.roberta.embeddings.masked_embedding[0].grad
     assert gradient is not None
@@ -161,11 +161,11 @@ def test_persons_and_objects_have_masks_and_heads_of_their_own() -> None:
     for corruption, even in zip(corruptions, (1, 0), strict=True):
         assert len(corruption.positions) > 0
         assert (corruption.positions % 2 == even).all()
-    seen = model.roberta.embeddings.seen_features(tokens.features, corruptions)
-    masks = model.roberta.embeddings.masked_embedding
-    at = corruptions[1].positions[corruptions[1].sources == -1]
-    torch.testing.assert_close(seen[at, 8:], masks[1].expand(len(at), -1))
-    assert not seen[at, :8].any()
+    seen = padded_form.seen_features(model.state_dict(), tokens.features, corruptions)
+    embeddings = model.roberta.embeddings
+    torch.testing.assert_close(
+        embeddings.reduced(tokens.features, corruptions), embeddings.reduction(seen), rtol=0, atol=1e-6
+    )
 
 
 def test_own_files_and_released_files_load(tmp_path: Path) -> None:
