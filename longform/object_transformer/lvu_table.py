@@ -49,7 +49,7 @@ def nine_task_table(
     for name, cells in rows.items():
         table.add_row(name, *(cells.get(task, "") for task in tasks))
     counts = {score.task: f"{score.num_videos}/{score.num_videos + score.num_missing}" for score in scores}
-    table.add_row("test videos had", *(counts[task] for task in tasks), end_section=True)
+    table.add_row("videos had", *(counts[task] for task in tasks), end_section=True)
     for row in published:
         values = (row["values"].get(task) for task in tasks)
         figures = zip(tasks, values, strict=True)
