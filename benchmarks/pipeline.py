@@ -2,7 +2,7 @@
 
     python -m benchmarks.pipeline [--part overhead|memory|workers|all] [--json FILE] [--videos DIR]
 
-Runs `longform extract` with the preset `builtin` as users do, in a process of its own, on generated videos
+Runs `longform extract` with the preset `hoghof` as users do, in a process of its own, on generated videos
 that are looped to the length wanted; `--videos` adds real clips to the part `overhead`.
 
 overhead  A run with one worker, not split, beside bare loops over the same video in one process: PyAV decoding
@@ -97,7 +97,7 @@ def extract(source: Path, *, workers: int = 1, segment_s: float = UNSPLIT_S) -> 
     """Make a new bank from `source`, and throw it away."""
     with tempfile.TemporaryDirectory() as folder, open(Path(folder) / "report.json", "w+") as output:
         command = [sys.executable, "-m", "pipeline.cli", "extract", str(source), "--bank", f"{folder}/bank"]
-        command += ["--workers", str(workers), "--segment-s", str(segment_s), "--quiet", "--json"]
+        command += ["--preset", "hoghof", "--workers", str(workers), "--segment-s", str(segment_s), "--quiet", "--json"]
         cpu_before, began = _cpu_of_children(), time.perf_counter()
         driver = subprocess.Popen(command, stdout=output)
         peak = _watch(driver)

@@ -11,7 +11,9 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from extractors.errors import ConfigError
 from extractors.onednn import use_onednn
+from extractors.placement import share
 
+ALL_CUDA = "cuda:all"
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 NORMALISED = (("conv", "bn"), ("out", "bn"))
 """Names of a convolution and of the batch normalisation that follows it, in the modules of our networks."""
@@ -24,7 +26,8 @@ class Runtime:
     """How networks run. `fp32` on `cpu` is the reference that all other choices are compared with."""
 
     device: str = "cpu"
-    """`cpu`, `cuda`, `cuda:1`, `mps`, or `auto` for the best there is."""
+    """`cpu`, `cuda`, `cuda:1`, `mps`, or `auto` for the best there is. `cuda:all` spreads the children of a worker over
+    its CUDA devices, in turn; elsewhere it is the first one."""
     precision: str = "fp32"
     """`fp32`, or `bf16`: weights and activations in bfloat16."""
     compile: bool = False
@@ -37,9 +40,12 @@ class Runtime:
 
     def _check_device(self) -> None:
         kind, _, index = self.device.partition(":")
-        if kind not in ("cpu", "cuda", "mps", "auto") or (index and not index.isdigit()):
-            raise ConfigError(f"Unknown device {self.device!r}. Choose cpu, cuda, cuda:<number>, mps or auto.")
-        if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
+        if self.device != ALL_CUDA and (kind not in ("cpu", "cuda", "mps", "auto") or (index and not index.isdigit())):
+            raise ConfigError(
+                f"Unknown device {self.device!r}. Choose cpu, cuda, cuda:<number>, cuda:all, mps or auto."
+            )
+        number = 0 if self.device == ALL_CUDA else int(index or 0)
+        if kind == "cuda" and number >= torch.cuda.device_count():
             raise ConfigError(
                 f"Device {self.device!r}: this machine shows {torch.cuda.device_count()} CUDA devices to "
                 f"torch {torch.__version__}. Use cpu, or install a CUDA build of torch."
@@ -49,7 +55,9 @@ class Runtime:
 
     @property
     def torch_device(self) -> torch.device:
-        """The device, with `auto` decided."""
+        """The device, with `auto` and `cuda:all` decided for this process."""
+        if self.device == ALL_CUDA:
+            return torch.device("cuda", share(torch.cuda.device_count()))
         if self.device != "auto":
             return torch.device(self.device)
         if torch.cuda.is_available():

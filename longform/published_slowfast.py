@@ -251,6 +251,7 @@ ZOO_ROWS = (
     Row(model="slowfast_8x8_r101_50_101", input=FAST),
     Row(model="slowfast_8x8_r101_nl", input=FAST),
     Row(model="slowfast_8x8_r50", variant="lateral kernel 5", input=FAST, options={"lateral_kernel": 5}),
+    Row(model="slowfast_compact", input=(16, 112, 112), note="of this project; see docs/builtin-weights.md"),
 )
 
 SLOWFAST_ROWS = (

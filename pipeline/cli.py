@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 import pipeline
+from pipeline.video.limits import STANDARD_LIMITS
 
 EXIT_FAILED_VIDEOS = 1
 EXIT_USAGE = 2
@@ -22,15 +23,27 @@ def _json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
 
 
+def _video_limits(parser: argparse.ArgumentParser) -> None:
+    """The largest video that is opened; docs/security.md says what for."""
+    limits = STANDARD_LIMITS
+    parser.add_argument("--max-pixels", type=_at_least_one, default=limits.max_pixels, metavar="N",
+                        help="refuse videos whose pictures have more (default: %(default)s, 8192 x 8192)")  # fmt: skip
+    parser.add_argument("--max-duration-s", type=float, default=limits.max_duration_s, metavar="S",
+                        help="refuse longer videos (default: %(default)g, 100 hours)")  # fmt: skip
+    parser.add_argument("--max-frames", type=_at_least_one, default=limits.max_frames, metavar="N",
+                        help="refuse videos of more frames (default: %(default)s)")  # fmt: skip
+
+
 def _probe(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("videos", nargs="+", metavar="VIDEO", help="video file or uri")
+    _video_limits(parser)
     _json(parser)
 
 
 def _network(parser: argparse.ArgumentParser) -> None:
     """Options of every command that runs a network."""
     parser.add_argument("--device", default="cpu", metavar="D", help="where networks run: cpu, cuda, cuda:1, mps or "
-                        "auto (default: %(default)s)")  # fmt: skip
+                        "auto; for extract cuda:all too, dealt out to workers (default: %(default)s)")  # fmt: skip
     parser.add_argument("--precision", default="fp32", choices=("fp32", "bf16"), help="default: %(default)s")
     parser.add_argument("--compile", action="store_true", help="compile networks with torch.compile: slow to start, "
                         "then faster on a GPU")  # fmt: skip
@@ -61,11 +74,14 @@ def _what_to_extract(parser: argparse.ArgumentParser, number_of_inputs: str = "+
                         "the preset's own); for preset text hf:FOLDER or hf:OWNER/NAME; with several networks say "
                         "which: people=W; may be repeated")  # fmt: skip
     _network(parser)
-    parser.add_argument("--decoder", default="pyav", choices=("pyav", "decord"), help="default: %(default)s")
+    parser.add_argument("--decoder", default="pyav", choices=("pyav", "nvdec", "decord"), help="nvdec has an NVIDIA "
+                        "card decode, and never the processor (default: %(default)s)")  # fmt: skip
     parser.add_argument("--stall-s", type=float, default=300.0, metavar="S", help="give a video up after S seconds "
                         "without progress (default: %(default)g)")  # fmt: skip
-    parser.add_argument("--memory-limit-mb", type=_at_least_one, default=4096, metavar="MB", help="give a video up "
-                        "when its process needs more memory (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--memory-budget", type=_bytes, metavar="SIZE", help="memory of all workers together, such as "
+                        "16G or 800M; each has its share, and a video whose process needs more is given up (default: "
+                        "4G for each worker)")  # fmt: skip
+    _video_limits(parser)
 
 
 def _plan(parser: argparse.ArgumentParser) -> None:
@@ -84,7 +100,13 @@ def _extract(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--strict", action="store_true", help="stop at the first video that fails or is damaged")
     parser.add_argument("--repair", action="store_true", help="instead, extract again the videos of which longform "
                         "verify finds something damaged; INPUT only where they have moved")  # fmt: skip
+    parser.add_argument("--retry", action="append", default=[], metavar="KIND", help="instead, extract again the "
+                        "videos that failed so: stage=decode, class=Crashed or all; may be repeated; INPUT only where "
+                        "they have moved")  # fmt: skip
     parser.add_argument("--quiet", action="store_true", help="no progress")
+    parser.add_argument("--log", metavar="FILE", help="add a line of JSON for every step of every video")
+    parser.add_argument("--trace", metavar="FILE", help="write what every process did when, for ui.perfetto.dev or "
+                        "chrome://tracing")  # fmt: skip
     parser.add_argument("--verbose", action="store_true", help="show what Beam logs")
     _json(parser)
     parser.epilog = (
@@ -97,6 +119,8 @@ def _extract(parser: argparse.ArgumentParser) -> None:
 
 def _inspect(parser: argparse.ArgumentParser) -> None:
     _bank(parser)
+    parser.add_argument("--run", metavar="RUN", help="instead, what a run did, what failed and where its time went: "
+                        "its name, or last")  # fmt: skip
     _json(parser)
 
 
@@ -119,7 +143,7 @@ def _compact(parser: argparse.ArgumentParser) -> None:
 
 def _window(parser: argparse.ArgumentParser) -> None:
     _bank(parser)
-    parser.add_argument("--space", required=True, metavar="S", help="feature space, such as clip.hoghof")
+    parser.add_argument("--space", required=True, metavar="S", help="feature space, such as clip.slowfast_compact")
     parser.add_argument("--video", required=True, metavar="V", help="video_id")
     parser.add_argument("--at", type=float, required=True, metavar="T", help="seconds from the first frame")
     parser.add_argument("--before", type=float, default=0.0, metavar="S", help="seconds before T (default: 0)")
@@ -253,7 +277,7 @@ def _report(parser: argparse.ArgumentParser) -> None:
 def _sql(parser: argparse.ArgumentParser) -> None:
     _bank(parser)
     parser.add_argument("query", metavar="SELECT", help="a query over the tables videos, shots, detections, tracks and "
-                        'the spaces, such as "clip.hoghof" in double quotes')  # fmt: skip
+                        'the spaces, such as "clip.slowfast_compact" in double quotes')  # fmt: skip
     parser.add_argument("--format", choices=("table", "csv", "json", "parquet"), help="form of the answer (default: by "
                         "the name of FILE, else a table)")  # fmt: skip
     parser.add_argument("-o", "--output", metavar="FILE", help="write the answer there")
@@ -375,6 +399,15 @@ def _at_least_one(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"must be at least 1: got {value}")
     return value
+
+
+def _bytes(text: str) -> int:
+    """`16G`, `800M` as bytes."""
+    units = {"M": 20, "G": 30, "T": 40}
+    number, unit = text[:-1], text[-1:].upper()
+    if unit not in units or not number.replace(".", "", 1).isdecimal() or float(number) == 0:
+        raise argparse.ArgumentTypeError(f"must be a number with M, G or T, such as 16G: got {text!r}")
+    return int(float(number) * 2 ** units[unit])
 
 
 def _not_negative(text: str) -> int:

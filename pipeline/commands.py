@@ -8,28 +8,35 @@ import socket
 import sys
 import threading
 import warnings
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from pipeline import printing
 from pipeline.progress import hours
+from pipeline.run_tables import print_run, print_times
 
 if TYPE_CHECKING:
     from pipeline.bank.verify import VerifyReport
     from pipeline.config import ExtractConfig
     from pipeline.plan import Plan
+    from pipeline.video.limits import VideoLimits
 
 MOST_DIFFERENCES = 20
+MOST_GAPS = 4
+LEAST_SHARE = 0.02
+"""Of the time of all workers: what took less is left out behind a run, and shown by `inspect --run`."""
 
 
 def probe(options: argparse.Namespace) -> int:
     from pipeline.errors import ProbeError
     from pipeline.video.probe import probe as read_facts
 
+    limits = _video_limits(options)
     results, failed = [], 0
     for uri in options.videos:
         try:
-            facts, index = read_facts(uri)
+            facts, index = read_facts(uri, limits)
         except ProbeError as error:
             failed += 1
             results.append({"uri": uri, "error": str(error)})
@@ -113,6 +120,14 @@ def _duration(in_hours: float) -> str:
     return hours(3600 * in_hours)
 
 
+def _video_limits(options: argparse.Namespace) -> "VideoLimits":
+    from pipeline.video.limits import VideoLimits
+
+    return VideoLimits(
+        max_pixels=options.max_pixels, max_duration_s=options.max_duration_s, max_frames=options.max_frames
+    )
+
+
 def _config(options: argparse.Namespace) -> "ExtractConfig":
     from pipeline.isolation import Limits
     from pipeline.presets import NetworkOptions, build_config
@@ -127,7 +142,8 @@ def _config(options: argparse.Namespace) -> "ExtractConfig":
         ),
         segment_s=options.segment_s,
         decoder=options.decoder,
-        limits=Limits(stall_s=options.stall_s, max_rss_bytes=options.memory_limit_mb << 20),
+        limits=Limits.shared(options.memory_budget, options.workers, stall_s=options.stall_s),
+        video_limits=_video_limits(options),
     )
 
 
@@ -145,10 +161,14 @@ def extract(options: argparse.Namespace) -> int:
         strict=options.strict,
         quiet=options.quiet,
         repair=options.repair,
+        retry=options.retry,
+        log=options.log,
+        trace=options.trace,
         beam_args=options.beam_args,
     )
     if options.json:
-        printing.print_json(asdict(report) | {"speed": report.speed})
+        facts = asdict(report)
+        printing.print_json(facts | facts.pop("metrics") | {"speed": report.speed})
     else:
         _print_report(report, options.bank)
     return 1 if report.failed or report.still_damaged else 0
@@ -195,9 +215,9 @@ def _print_report(report: Any, bank: str) -> None:
     failures = printing.table("failed", "stage", "error")
     for failure in report.failures:
         printing.add_row(failures, failure["video_id"], failure["stage"], printing.lines(failure["error"]))
-    damage = printing.table("damaged, readable part kept", "what is missing")
+    damage = printing.table("damaged, readable part kept", "what is missing", "from - to")
     for entry in report.damaged:
-        printing.add_row(damage, entry["video_id"], entry["damage"])
+        printing.add_row(damage, entry["video_id"], entry["damage"], _gaps(entry["gaps"]))
     broken = printing.table("still damaged", "file", "what is wrong")
     for problem in report.still_damaged:
         printing.add_row(broken, problem["video_id"], problem["path"], printing.lines(problem["message"]))
@@ -222,9 +242,20 @@ def _print_report(report: Any, bank: str) -> None:
         decoded, shown = report.counters.get("frames_decoded", 0), report.counters.get("frames_in_video", 0)
         if shown:
             console.print(f"{decoded} frames decoded for {shown} frames of video ({decoded / shown:.3f})")
+    if halved := report.counters.get("batches_halved"):
+        console.print(f"{halved} times a batch of clips did not fit into the memory of its device and was halved")
     if report.ignored:
         console.print(f"{len(report.ignored)} files are no videos: {_some(report.ignored)}")
-    console.print(f"bank: {printing.harmless(bank)}")
+    console.print(f"bank: {printing.harmless(bank)}" + (f"; run: {report.run}" if report.run else ""))
+    print_times(report.metrics, least_share=LEAST_SHARE)
+
+
+def _gaps(gaps: Sequence[dict] | None) -> str:
+    """Spans of time without pictures, in seconds; of many the first."""
+    if gaps is None:
+        return ""
+    spans = [f"{gap['start_s']:.2f} - {gap['end_s']:.2f} s" for gap in gaps[:MOST_GAPS]]
+    return ", ".join(spans) + (f" and {len(gaps) - MOST_GAPS} more" if len(gaps) > MOST_GAPS else "")
 
 
 def _some(paths: tuple[str, ...]) -> str:
@@ -235,6 +266,8 @@ def _some(paths: tuple[str, ...]) -> str:
 def inspect(options: argparse.Namespace) -> int:
     from pipeline.bank.inspect import inspect as read_counts
 
+    if options.run is not None:
+        return _inspect_run(options)
     facts = read_counts(options.bank)
     if options.json:
         printing.print_json(facts)
@@ -251,14 +284,26 @@ def inspect(options: argparse.Namespace) -> int:
     console.print(table)
     for title, entries, columns in (
         ("failures", facts["failures"], ("video_id", "stage", "error")),
-        ("damaged", facts["damaged"], ("video_id", "damage")),
-    ):
+        ("damaged", [entry | {"gaps": _gaps(entry["gaps"])} for entry in facts["damaged"]],
+         ("video_id", "damage", "gaps")),
+    ):  # fmt: skip
         if entries:
             listing = printing.table(*columns)
             for entry in entries:
                 printing.add_row(listing, *(entry[column] for column in columns))
             console.print(f"\n{title}", style="bold")
             console.print(listing)
+    return 0
+
+
+def _inspect_run(options: argparse.Namespace) -> int:
+    from pipeline.run_record import read_run
+
+    record = read_run(options.bank, options.run)
+    if options.json:
+        printing.print_json(asdict(record))
+    else:
+        print_run(record)
     return 0
 
 

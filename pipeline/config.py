@@ -7,6 +7,7 @@ from pipeline.errors import ConfigError
 from pipeline.isolation import Limits
 from pipeline.stages import Stage
 from pipeline.video.decode import BACKENDS
+from pipeline.video.limits import STANDARD_LIMITS, VideoLimits
 
 ENTRY_POINT_GROUP = "longform.stages"
 
@@ -24,6 +25,9 @@ class ExtractConfig:
     decode_threads: int = 1
     """Threads of one decoder; workers give the parallelism."""
     limits: Limits = field(default_factory=Limits)
+    """Of a worker process."""
+    video_limits: VideoLimits = STANDARD_LIMITS
+    """Larger videos fail."""
 
     def __post_init__(self) -> None:
         if self.decoder not in BACKENDS:

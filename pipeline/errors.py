@@ -25,5 +25,9 @@ class ProbeError(PipelineError):
     """A file could not be opened as a video, or holds no video that could be read."""
 
 
+class LimitError(ProbeError):
+    """A video is larger than the limits of the run allow."""
+
+
 class DecodeError(PipelineError):
     """A video opened, but its pictures cannot be decoded as asked."""

@@ -4,23 +4,27 @@ import importlib.metadata
 import platform
 import sys
 import time
-import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 
 from pipeline import isolation
 from pipeline.bank.claims import RUN, claim
+from pipeline.bank.errors import StorageError
 from pipeline.bank.filesystem import open_location
-from pipeline.bank.manifest import create_or_open
+from pipeline.bank.manifest import create_or_open, open_manifest
 from pipeline.bank.reader import FeatureBank
 from pipeline.bank.writer import BankWriter
 from pipeline.config import ExtractConfig
-from pipeline.errors import InputError, PipelineError, StrictStopError
+from pipeline.errors import ConfigError, InputError, PipelineError, StrictStopError
+from pipeline.events import EventFiles
 from pipeline.inputs import Inputs, find_videos
 from pipeline.jobs import VideoSource
 from pipeline.progress import ProgressReport
 from pipeline.repair import mark, plan_repair, put_back_shared_files, remaining
-from pipeline.rows import committed_fingerprints
+from pipeline.retry import plan_retry, some
+from pipeline.rows import VideoRow, committed_fingerprints
+from pipeline.run_record import RunMetrics, RunRecord, begun, new_run_id
 from pipeline.settings import RunSettings, forget_stop
 from pipeline.stages import fingerprints
 
@@ -45,7 +49,10 @@ class ExtractReport:
     hours: float
     """Hours of video that this run processed."""
     wall_s: float
-    counters: dict[str, int]
+    run: str | None
+    """Name of the run, for `longform inspect --run`; None if there was nothing to do."""
+    metrics: RunMetrics
+    """What the run counted and timed."""
     failures: list[dict] = field(default_factory=list)
     damaged: list[dict] = field(default_factory=list)
     ignored: tuple[str, ...] = ()
@@ -58,6 +65,11 @@ class ExtractReport:
         """Seconds of video processed per second."""
         return 3600 * self.hours / self.wall_s if self.wall_s > 0 else 0.0
 
+    @property
+    def counters(self) -> dict[str, int]:
+        """The run's counters by name."""
+        return self.metrics.counters
+
 
 def extract(
     inputs: Sequence[str],
@@ -68,6 +80,9 @@ def extract(
     strict: bool = False,
     quiet: bool = False,
     repair: bool = False,
+    retry: Sequence[str] = (),
+    log: str | None = None,
+    trace: str | None = None,
     beam_args: Sequence[str] = (),
 ) -> ExtractReport:
     """Make the bank at `bank` hold every video that `inputs` name, with every stage of `config`.
@@ -78,17 +93,36 @@ def extract(
         strict: stop at the first failure, and count damage as failure.
         repair: instead, extract again exactly the videos of which `verify` finds something damaged; they are
             looked for where the bank says they were, or among `inputs` where there are any.
+        retry: instead, extract again the failed videos of these kinds (`all`, `stage=decode`, `class=Crashed`);
+            they are looked for as with `repair`.
+        log: file to which a line of JSON is added for every step of every video.
+        trace: file to write a Chrome trace to, with the time of every step and stage by worker process.
         beam_args: options for Beam, such as `--runner=FlinkRunner`.
     Raises:
         InputError, ConfigError, BankError: nothing was started. BankBusyError names the run that has the bank.
         StrictStopError: with `strict`, at the first failure.
     """
-    if not inputs and not repair:
-        raise InputError("No INPUT was given: name the videos to extract. Only a repair finds them in the bank.")
+    if repair and retry:
+        raise ConfigError("A repair and a retry are two runs: give one of them.")
+    if not inputs and not repair and not retry:
+        raise InputError("No INPUT was given: name the videos to extract. Only repair and retry find them in the bank.")
     given = find_videos(inputs) if inputs else Inputs(videos=(), ignored=())
-    work = _Work(bank=str(bank), config=config, workers=workers, strict=strict, quiet=quiet, beam_args=beam_args)
+    if retry:
+        open_manifest(bank)  # a claim would make the folder
+    work = _Work(
+        bank=str(bank),
+        config=config,
+        workers=workers,
+        strict=strict,
+        quiet=quiet,
+        log=log,
+        trace=trace,
+        beam_args=beam_args,
+    )
     with claim(*open_location(bank), RUN, on_lost=work.break_off, on_wait=work.say):
-        return work.repair(given) if repair else work.extract(given)
+        if repair:
+            return work.repair(given)
+        return work.retry(given, retry) if retry else work.extract(given)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +134,8 @@ class _Work:
     workers: int
     strict: bool
     quiet: bool
+    log: str | None
+    trace: str | None
     beam_args: Sequence[str]
     began: float = field(default_factory=time.monotonic)
 
@@ -124,17 +160,72 @@ class _Work:
         left = [asdict(problem) for problem in remaining(self.bank, plan)]
         return self._checked(replace(report, still_damaged=left))
 
-    def _run(self, writer: BankWriter, given: Inputs, todo: Sequence[VideoSource]) -> ExtractReport:
-        counters: dict[str, int] = {}
-        if todo:
-            from pipeline.run import RunOptions, run
+    def retry(self, given: Inputs, kinds: Sequence[str]) -> ExtractReport:
+        """Failed videos of these kinds, among the given ones or all."""
+        plan = plan_retry(self.bank, kinds, given.videos)
+        if plan.gone:
+            self.say(f"Not there any more, and left as they are: {some(plan.gone)}. Give their files as INPUT.")
+        writer = prepare_bank(self.bank, self.config)
+        return self._checked(self._run(writer, Inputs(videos=plan.videos, ignored=given.ignored), plan.todo))
 
-            settings = RunSettings(run_id=uuid.uuid4().hex, bank=self.bank, config=self.config, strict=self.strict)
-            options = RunOptions(settings=settings, workers=self.workers)
-            with ProgressReport(writer, [video.video_id for video in todo], quiet=self.quiet):
-                counters = run(todo, options, self.beam_args)
-            forget_stop(settings)
-        return _report(given, todo, self.bank, counters, time.monotonic() - self.began)
+    def _run(self, writer: BankWriter, given: Inputs, todo: Sequence[VideoSource]) -> ExtractReport:
+        record = self._carry_out(writer, todo) if todo else None
+        ids = {video.video_id for video in given.videos}
+        rows = _rows_of(self.bank, ids)
+        failures = [row for row in rows if row["status"] == "failed"]
+        return ExtractReport(
+            videos=len(ids),
+            up_to_date=len(ids) - len(todo),
+            missing=len(ids) - len(rows),
+            ok=len(rows) - len(failures),
+            failed=len(failures),
+            hours=record.video_s / 3600 if record else 0.0,
+            wall_s=time.monotonic() - self.began,
+            run=record.run if record else None,
+            metrics=record.metrics if record else RunMetrics(),
+            failures=[_failure(row) for row in failures],
+            damaged=[{name: row[name] for name in ("video_id", "damage", "gaps")} for row in rows if row["damage"]],
+            ignored=given.ignored,
+        )
+
+    def _carry_out(self, writer: BankWriter, todo: Sequence[VideoSource]) -> RunRecord:
+        """Run, and keep the record of it in the bank."""
+        from pipeline.run import RunOptions, run, runner_name
+
+        ids = [video.video_id for video in todo]
+        settings = RunSettings(
+            run_id=new_run_id(),
+            bank=self.bank,
+            config=self.config,
+            strict=self.strict,
+            has_log=self.log is not None,
+            has_trace=self.trace is not None,
+        )
+        record = begun(
+            settings.run_id,
+            preset=self.config.preset,
+            runner=runner_name(self.beam_args),
+            workers=self.workers,
+            to_do=len(todo),
+        )
+        with EventFiles(settings, self.log, self.trace) as files:
+            record.save(writer.fs, writer.root)
+            files.say(
+                "run started", preset=record.preset, runner=record.runner, workers=record.workers, videos=len(ids)
+            )
+            try:
+                with ProgressReport(writer, ids, quiet=self.quiet):
+                    metrics = run(todo, RunOptions(settings=settings, workers=self.workers), self.beam_args)
+            except Exception as error:
+                files.say("run broke off", error=str(error))
+                with suppress(StorageError):  # the first error is the one to report
+                    record.broken_off(error, time.monotonic() - self.began).save(writer.fs, writer.root)
+                raise
+            record = record.at_end(_rows_of(self.bank, ids), metrics, time.monotonic() - self.began)
+            files.say("run done", seconds=record.wall_s, **record.videos)
+        record.save(writer.fs, writer.root)
+        forget_stop(settings)
+        return record
 
     def _checked(self, report: ExtractReport) -> ExtractReport:
         if self.strict and report.failures:
@@ -190,32 +281,16 @@ def _is_up_to_date(bank: BankWriter, video: VideoSource, config: ExtractConfig) 
     return same_file and wanted.items() <= committed_fingerprints(row).items()
 
 
-def _report(
-    found: Inputs, todo: Iterable[VideoSource], bank: str, counters: dict[str, int], wall_s: float
-) -> ExtractReport:
-    ids = {video.video_id for video in found.videos}
-    rows = [row for row in FeatureBank.open(bank).videos().to_pylist() if row["video_id"] in ids]
-    failures = [
-        {
-            "video_id": row["video_id"],
-            "uri": row["uri"],
-            "stage": row["error_stage"],
-            "error": f"{row['error_class']}: {row['error_message']}",
-        }
-        for row in rows
-        if row["status"] == "failed"
-    ]
-    todo = list(todo)
-    return ExtractReport(
-        videos=len(ids),
-        up_to_date=len(ids) - len(todo),
-        missing=len(ids) - len(rows),
-        ok=len(rows) - len(failures),
-        failed=len(failures),
-        hours=counters.get("milliseconds_of_video", 0) / 3.6e6,
-        wall_s=wall_s,
-        counters=counters,
-        failures=failures,
-        damaged=[{"video_id": row["video_id"], "damage": row["damage"]} for row in rows if row["damage"]],
-        ignored=found.ignored,
-    )
+def _rows_of(bank: str, video_ids: Collection[str]) -> list[VideoRow]:
+    """What the bank says of these videos now."""
+    wanted = set(video_ids)
+    return [row for row in FeatureBank.open(bank).videos().to_pylist() if row["video_id"] in wanted]
+
+
+def _failure(row: VideoRow) -> dict:
+    return {
+        "video_id": row["video_id"],
+        "uri": row["uri"],
+        "stage": row["error_stage"],
+        "error": f"{row['error_class']}: {row['error_message']}",
+    }

@@ -13,6 +13,7 @@ reports every crash as `BrokenProcessPool`.
 
 import atexit
 import importlib
+import itertools
 import multiprocessing
 import os
 import signal
@@ -22,14 +23,21 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from typing import Any
 
 import psutil
 
+from extractors.placement import CHILD_NUMBER
+from pipeline import timing
+from pipeline.errors import ConfigError
+from pipeline.timing import Times
+
 POLL_S = 0.1
+LEAST_RSS_BYTES = 256 << 20
+"""A child with Python, Arrow, OpenCV and libav, and a small video; torch and a network come on top."""
 STOPPED = "Stopped"
 """Error class of a call that was not made."""
 
@@ -42,6 +50,23 @@ class Limits:
     """Longest time without a sign of progress."""
     max_rss_bytes: int = 4 << 30
     """Most resident memory of the child."""
+
+    @classmethod
+    def shared(cls, memory_bytes: int | None, workers: int, *, stall_s: float) -> "Limits":
+        """The share of one of `workers` children of `memory_bytes` for all; without, the default for each.
+
+        Raises:
+            ConfigError: a share is less than a child needs before it opens a video.
+        """
+        if memory_bytes is None:
+            return cls(stall_s=stall_s)
+        share = memory_bytes // workers
+        if share < LEAST_RSS_BYTES:
+            raise ConfigError(
+                f"--memory-budget of {memory_bytes / 2**20:.0f} MiB for {workers} workers leaves each "
+                f"{share / 2**20:.0f} MiB, expected at least {LEAST_RSS_BYTES >> 20}. Raise it or lower --workers."
+            )
+        return cls(stall_s=stall_s, max_rss_bytes=share)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,7 +88,13 @@ class Answer:
     error: CallError | None = None
     peak_rss_bytes: int = 0
     """Most resident memory of the child seen during the call."""
+    began_s: float = 0.0
+    """When the call began, in seconds since 1970."""
     wall_s: float = 0.0
+    times: Times = field(default_factory=Times)
+    """Where these went; nothing where the child did not live to say it."""
+    pid: int = 0
+    """Process id of the child."""
 
 
 class Pulse:
@@ -99,7 +130,8 @@ _pulse: Pulse | None = None
 
 
 def beat(stage: str, at_s: float | None = None) -> None:
-    """Sign of progress from code that may run in a child; does nothing elsewhere."""
+    """Sign of progress from code that may run in a child; the time from here on is counted for `stage`."""
+    timing.switch(stage)
     if _pulse is not None:
         _pulse.beat(stage, at_s)
 
@@ -149,14 +181,15 @@ def _deaf_to_stop_signals() -> Iterator[None]:
 
 
 class Child:
-    """One child process, ready for calls."""
+    """One child process, ready for calls. Its number tells it which of several devices to use."""
 
-    def __init__(self) -> None:
+    def __init__(self, number: int = 0) -> None:
+        self.number = number
         context = multiprocessing.get_context("spawn")
         self._pulse = Pulse(context)
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(
-            target=_serve, args=(theirs, self._pulse, os.getpid()), name="longform-child", daemon=True
+            target=_serve, args=(theirs, self._pulse, os.getpid(), number), name="longform-child", daemon=True
         )
         with _child_environment(), _deaf_to_stop_signals():
             self._process.start()
@@ -164,22 +197,31 @@ class Child:
         self._peak_rss = 0
         self._ending = threading.RLock()
 
-    def call(self, target: str, args: tuple, limits: Limits) -> Answer:
-        """The answer of `target` ("module:function").
+    def call(self, target: str, args: tuple, limits: Limits, *, keeps_spans: bool = False) -> Answer:
+        """The answer of `target` ("module:function"), with spans for a trace if asked for.
 
         After an error raised by the function the child stays; after any other it is gone (`alive`).
         """
-        began, self._peak_rss = time.monotonic(), 0
-        self._pulse.beat("start")
+        began_s, began, self._peak_rss = time.time(), time.monotonic(), 0
+        self._pulse.beat(timing.BETWEEN)
+        times = Times()
         try:
-            self._pipe.send((target, args))
+            self._pipe.send((target, args, keeps_spans))
             result, error = None, self._watch(limits)
             if error is None:
-                result, error = self._pipe.recv()
+                result, error, times = self._pipe.recv()
         except (EOFError, OSError):
             result, error = None, self._post_mortem()
         wall_s = time.monotonic() - began
-        return Answer(result=result, error=error, peak_rss_bytes=self._peak_rss, wall_s=wall_s)
+        return Answer(
+            result=result,
+            error=error,
+            peak_rss_bytes=self._peak_rss,
+            began_s=began_s,
+            wall_s=wall_s,
+            times=_with_hand_over(times, wall_s),
+            pid=self._process.pid or 0,
+        )
 
     def _watch(self, limits: Limits) -> CallError | None:
         """Wait for the answer; kill the child and say why when it breaks a limit."""
@@ -231,10 +273,19 @@ class Child:
             self._process.join()
 
 
+def _with_hand_over(times: Times, wall_s: float) -> Times:
+    """`times` with what passed before and after the child's own clock."""
+    if not times.stage_s:
+        return times
+    outside_s = max(0.0, wall_s - sum(times.stage_s.values()))
+    stage_s = times.stage_s | {timing.BETWEEN: times.stage_s.get(timing.BETWEEN, 0.0) + outside_s}
+    return replace(times, stage_s=stage_s)
+
+
 def _too_much(rss: int, limit: int) -> str:
     return (
         f"{rss / 2**20:.0f} MiB in use, the limit is {limit / 2**20:.0f} MiB; the process was ended. "
-        "Raise --memory-limit-mb if the machine has more"
+        "Raise --memory-budget, or give fewer --workers more of it each"
     )
 
 
@@ -249,22 +300,26 @@ class Slots:
         self._closed = False
         self.why_closed = ""
 
-    def call(self, target: str, args: tuple, limits: Limits) -> Answer:
+    def call(self, target: str, args: tuple, limits: Limits, *, keeps_spans: bool = False) -> Answer:
         """As `Child.call`, on whichever child is free."""
         with self._free:
             with self._lock:
                 if self._closed:
                     return self._stopped()
-                child = self._idle.pop() if self._idle else Child()
+                child = self._idle.pop() if self._idle else Child(self._free_number())
                 self._busy.add(child)
             try:
-                answer = child.call(target, args, limits)
+                answer = child.call(target, args, limits, keeps_spans=keeps_spans)
             finally:
                 with self._lock:
                     self._busy.discard(child)
                     if child.alive and not self._closed:
                         self._idle.append(child)
             return self._stopped() if self._closed and answer.error else answer
+
+    def _free_number(self) -> int:
+        taken = {child.number for child in (*self._idle, *self._busy)}
+        return next(number for number in itertools.count() if number not in taken)
 
     def _stopped(self) -> Answer:
         return Answer(error=CallError(error_class=STOPPED, message=self.why_closed, stage=None, at_s=None))
@@ -301,18 +356,21 @@ def close_all(*, for_good: bool = False) -> None:
             _slots.clear()
 
 
-def _serve(pipe: Connection, pulse: Pulse, parent: int) -> None:
+def _serve(pipe: Connection, pulse: Pulse, parent: int, number: int) -> None:
     """The child: answer calls until the parent hangs up or dies."""
+    os.environ[CHILD_NUMBER] = str(number)
     global _pulse
     _pulse = pulse
     threading.Thread(target=_leave_with, args=(parent,), daemon=True).start()
     functions: dict[str, Callable] = {}
     while True:
         try:
-            target, args = pipe.recv()
+            target, args, keeps_spans = pipe.recv()
         except (EOFError, OSError):
             return
-        pipe.send(_answer(functions, target, args))
+        timing.start(keeps_spans=keeps_spans)
+        result, error = _answer(functions, target, args)
+        pipe.send((result, error, timing.stop()))
 
 
 def _answer(functions: dict[str, Callable], target: str, args: tuple) -> tuple[Any, CallError | None]:

@@ -24,6 +24,7 @@ from pipeline.errors import ConfigError, PipelineError, ProbeError
 from pipeline.extract import extract
 from pipeline.inputs import find_videos
 from pipeline.video.excerpt import copy_excerpt
+from pipeline.video.limits import VideoLimits
 from pipeline.video.probe import read_header
 from pipeline.video.source import local_path
 
@@ -118,7 +119,7 @@ def plan(
     if samples < LEAST_SAMPLES:
         raise ConfigError(f"--samples must be at least {LEAST_SAMPLES}: got {samples}.")
     uris = {video.video_id: video.uri for video in find_videos(inputs).videos}
-    known, unreadable, no_duration = _durations(uris)
+    known, unreadable, no_duration = _durations(uris, config.video_limits)
     if not known:
         raise PipelineError(f"None of {len(uris)} videos can be opened with a duration. longform probe VIDEO says why.")
     mean_s = statistics.fmean(known.values())
@@ -147,14 +148,14 @@ def plan(
     )
 
 
-def _durations(uris: dict[str, str]) -> tuple[dict[str, float], dict[str, str], list[str]]:
+def _durations(uris: dict[str, str], limits: VideoLimits) -> tuple[dict[str, float], dict[str, str], list[str]]:
     """Seconds of each video by its header; why others do not open; those that do not say."""
     known: dict[str, float] = {}
     unreadable: dict[str, str] = {}
     silent: list[str] = []
     for video_id, uri in uris.items():
         try:
-            duration = read_header(uri).duration_s
+            duration = read_header(uri, limits).duration_s
         except (ProbeError, OSError) as error:
             unreadable[video_id] = str(error)
             continue
@@ -254,11 +255,11 @@ class _Measured:
 
     def _excerpt(self, video_id: str, folder: Path, start_s: float, seconds: float) -> tuple[Path, float, float]:
         """A file with the excerpt, where it begins, and its length; else the whole video if it is short."""
-        uri, path = self._uris[video_id], folder / "excerpt.mkv"
+        uri, path, limits = self._uris[video_id], folder / "excerpt.mkv", self._config.video_limits
         reasons = []
         for begin in (start_s, 0.0):
             try:
-                return path, begin, copy_excerpt(uri, path, start_s=begin, seconds=seconds)
+                return path, begin, copy_excerpt(uri, path, start_s=begin, seconds=seconds, limits=limits)
             except ProbeError as error:
                 reasons.append(error)
         whole = local_path(uri)

@@ -60,22 +60,43 @@ UNTRAINED = "untrained"
 Preset = Callable[[NetworkOptions], tuple[Stage, ...]]
 
 
+BUILTIN_NETWORK = {"clips": "slowfast_compact_motions"}
+"""A network whose weights come with this program."""
+
+
 def builtin(networks: NetworkOptions) -> tuple[Stage, ...]:
-    """Stages that need no download: PySceneDetect shots, HOG people, HOG+HOF clips, IoU and colour tracks."""
-    from extractors.tracking.linker import LinkConfig
+    """Stages that need no download: PySceneDetect shots, HOG people, clips of a small network, tracks."""
+    from extractors.networks import network_source
+    from extractors.weights.cards import CARDS
+    from pipeline.features.networks import NetworkClipConfig, NetworkClipStage
+
+    own = BUILTIN_NETWORK["clips"]
+    source = network_source(CARDS[own].model, networks.weights_of(BUILTIN_NETWORK)["clips"])
+    source.build()  # a file that does not fit is an error now, not one of every video
+    return _without_download(NetworkClipStage(source, networks.runtime(), NetworkClipConfig(scaler="decoder")))
+
+
+def hoghof(networks: NetworkOptions) -> tuple[Stage, ...]:
+    """As `builtin`, with HOG + HOF descriptors of clips: nothing in it is learned, and torch is not needed."""
     from pipeline.features.clips import ClipStage
-    from pipeline.features.people import PeopleStage
-    from pipeline.features.shots import ShotStage
-    from pipeline.features.tracks import TrackStage
 
     if networks != NetworkOptions():
         given = [field.name for field in dataclasses.fields(networks) if getattr(networks, field.name) != field.default]
         raise ConfigError(
-            f"Preset 'builtin' runs no network, so it takes no --{' and no --'.join(given)}. "
-            f"Presets that do: {', '.join(name for name in PRESETS if name != 'builtin')}."
+            f"Preset 'hoghof' runs no network, so it takes no --{' and no --'.join(given)}. "
+            f"Presets that do: {', '.join(name for name in PRESETS if name != 'hoghof')}."
         )
+    return _without_download(ClipStage())
+
+
+def _without_download(clips: Stage) -> tuple[Stage, ...]:
+    from extractors.tracking.linker import LinkConfig
+    from pipeline.features.people import PeopleStage
+    from pipeline.features.shots import ShotStage
+    from pipeline.features.tracks import TrackStage
+
     people = PeopleStage()
-    return ShotStage(), people, ClipStage(), TrackStage(LinkConfig(min_score=HOG_SURE_ENOUGH), [people])
+    return ShotStage(), people, clips, TrackStage(LinkConfig(min_score=HOG_SURE_ENOUGH), [people])
 
 
 def network_clips(model: str, weights: str) -> Preset:
@@ -308,6 +329,7 @@ def compressed(networks: NetworkOptions) -> tuple[Stage, ...]:
 
 PRESETS: dict[str, Preset] = {
     "builtin": builtin,
+    "hoghof": hoghof,
     "ava": ava,
     "lvu": lvu,
     "text": text,

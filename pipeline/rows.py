@@ -1,13 +1,25 @@
 """The `videos` row: what it says of a video that worked, of one that failed, and what it keeps of before."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from pipeline.bank.schema import FEATURES
 from pipeline.bank.writer import DataFile
 from pipeline.jobs import Failure, VideoJob
+from pipeline.video.frames import Hole
 from pipeline.video.probe import MeasuredFacts, VideoFacts
 
 VideoRow = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unread:
+    """What of a video that is kept could not be read; None and None of a whole one."""
+
+    damage: str | None
+    """A sentence."""
+    gaps: list[dict] | None
+    """Spans of time without pictures, as column `gaps` has them."""
 
 
 def printable(text: str) -> str:
@@ -53,13 +65,14 @@ def kept_stages(row: VideoRow | None, job: VideoJob) -> dict[str, str]:
     return stays | {job.keys[name]: fingerprint for name, fingerprint in job.fingerprints.items()}
 
 
-def video_row(job: VideoJob, damage: str | None, stages: dict[str, str]) -> VideoRow:
+def video_row(job: VideoJob, unread: Unread, stages: dict[str, str]) -> VideoRow:
     """The row of a video whose stages are all done."""
     return {
         **_source(job.source.video_id, job.source.uri, job.source.mtime_s),
         **_facts(job.facts),
         "status": "ok",
-        "damage": damage,
+        "damage": unread.damage,
+        "gaps": unread.gaps,
         "stages": [{"stage": name, "fingerprint": stages[name]} for name in sorted(stages)],
     }
 
@@ -105,17 +118,43 @@ def _facts(facts: VideoFacts) -> VideoRow:
     }
 
 
-def damage_text(facts: VideoFacts, reports: list[dict]) -> str | None:
-    """A sentence on what of a video could not be read, from the reports of its segments; None for a whole one."""
+def unread(facts: VideoFacts, reports: list[dict]) -> Unread:
+    """What of a video could not be read, from the reports of its segments."""
+    return Unread(damage=_damage(facts, reports), gaps=_gaps(facts, reports) or None)
+
+
+def _damage(facts: VideoFacts, reports: list[dict]) -> str | None:
     lost = sum(report["frames_lost"] for report in reports)
     errors = [(report["error_at_s"], report["error"]) for report in reports if report["error"]]
-    missing_s = (facts.header.duration_s or 0.0) - facts.measured.duration_s
     sentences = []
     if lost:
         sentences.append(f"{lost} of {facts.measured.num_frames} frames could not be decoded")
-    if missing_s > max(1.0, 0.02 * facts.measured.duration_s):
+    if missing_s := _cut_off_s(facts):
         sentences.append(f"the file ends {missing_s:.1f} s before the end its header gives")
     if errors:
         at_s, message = errors[0]
         sentences.append(f"first error{f' at {at_s:.3f} s' if at_s is not None else ''}: {message}")
     return "; ".join(sentences) or None
+
+
+def _cut_off_s(facts: VideoFacts) -> float:
+    """Seconds that the header promises behind the last frame, where they are more than a matter of rounding."""
+    missing_s = (facts.header.duration_s or 0.0) - facts.measured.duration_s
+    return missing_s if missing_s > max(1.0, 0.02 * facts.measured.duration_s) else 0.0
+
+
+def _gaps(facts: VideoFacts, reports: list[dict]) -> list[dict]:
+    """Holes of all segments; one that goes on in the next segment is one gap, as in an unsplit run."""
+    joined: list[Hole] = []
+    for hole in sorted(Hole(*values) for report in reports for values in report["holes"]):
+        if joined and hole.start_pts <= joined[-1].end_pts:
+            last = joined.pop()
+            hole = Hole(last.start_pts, max(last.end_pts, hole.end_pts), last.frames + hole.frames)
+        joined.append(hole)
+    seconds, duration_s = facts.measured.clock.seconds, facts.measured.duration_s
+    gaps: list[dict] = [
+        {"start_s": seconds(hole.start_pts), "end_s": seconds(hole.end_pts), "frames": hole.frames} for hole in joined
+    ]
+    if missing_s := _cut_off_s(facts):
+        gaps.append({"start_s": duration_s, "end_s": duration_s + missing_s, "frames": None})
+    return gaps

@@ -21,10 +21,11 @@ from apache_beam.metrics import Metrics
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.runner import PipelineResult
 
-from pipeline import isolation
+from pipeline import events, isolation
 from pipeline.bank.errors import StorageError
 from pipeline.errors import ConfigError, RunError
 from pipeline.jobs import Failure, Reply, SegmentJob, VideoJob, VideoSource
+from pipeline.run_record import RunMetrics, Timing
 from pipeline.settings import RunSettings, stop, was_stopped
 from pipeline.steps import record_failure
 
@@ -33,6 +34,17 @@ _log = logging.getLogger(__name__)
 BUNDLES_PER_WORKER = 8
 """Beam's local runner deals work out in equal bundles up front; with more bundles than workers, a worker
 that is done early takes the next bundle instead of waiting for the slowest."""
+
+COUNTS, TIMES = "longform", "longform.us"
+"""Namespaces of Beam's metrics: counts, and distributions of microseconds by `<step>` and `<step>/<stage>`."""
+
+STEP_LABELS = {
+    "probe_video": "probe",
+    "extract_segment": "extract",
+    "finish_stage": "finish",
+    "publish_video": "publish",
+}
+"""What the functions of `pipeline.steps` are called in logs, traces and tables; stages are named behind."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,20 +106,23 @@ class _IsolatedStep(beam.DoFn):
     def __init__(self, step: str, options: RunOptions, args: tuple) -> None:
         self._step, self._options, self._args = step, options, args
         self._name = step.split(":")[1]
+        self._label = " ".join([STEP_LABELS[self._name], *args])
 
     def process(self, job: VideoSource | SegmentJob | VideoJob) -> Iterator[Any]:
         settings = self._options.settings
         if settings.strict and was_stopped(settings):
             return
         children = isolation.slots(self._options.workers)
-        answer = children.call(self._step, (job, *self._args, settings), settings.config.limits)
-        Metrics.distribution("longform", "worker_rss_mb").update(answer.peak_rss_bytes >> 20)
-        Metrics.counter("longform", f"ms.{self._name}").inc(round(1000 * answer.wall_s))
+        arguments = (job, *self._args, settings)
+        answer = children.call(self._step, arguments, settings.config.limits, keeps_spans=settings.has_trace)
+        if answer.error is not None and answer.error.error_class == isolation.STOPPED:
+            return
+        self._measure(answer)
+        if settings.has_log or settings.has_trace:
+            self._report(job, answer)
         if answer.error is None:
             count(answer.result)
             yield from answer.result.results
-            return
-        if answer.error.error_class == isolation.STOPPED:
             return
         if answer.error.error_class == StorageError.__name__:
             break_off(answer.error.message, self._options)
@@ -118,23 +133,45 @@ class _IsolatedStep(beam.DoFn):
         _log.info("%s: %s failed\n%s", failure.source.uri, self._name, answer.error.traceback)
         yield beam.pvalue.TaggedOutput("failed", failure)
 
+    def finish_bundle(self) -> None:
+        """Let the driver know of all of it, before the runner does."""
+        events.flush(self._options.settings)
+
+    def _measure(self, answer: isolation.Answer) -> None:
+        Metrics.distribution(COUNTS, "worker_rss_mb").update(answer.peak_rss_bytes >> 20)
+        Metrics.counter(COUNTS, f"ms.{self._name}").inc(round(1000 * answer.wall_s))
+        Metrics.distribution(TIMES, self._label).update(round(1e6 * answer.wall_s))
+        for stage, seconds in answer.times.stage_s.items():
+            Metrics.distribution(TIMES, f"{self._label}/{stage}").update(round(1e6 * seconds))
+        if answer.error is not None:
+            Metrics.counter(COUNTS, f"failed_steps.{answer.error.error_class}").inc()
+
+    def _report(self, job: VideoSource | SegmentJob | VideoJob, answer: isolation.Answer) -> None:
+        segment = job.segment.index if isinstance(job, SegmentJob) and job.segment else None
+        settings = self._options.settings
+        events.send(settings, events.step_event(settings, self._label, _source(job).video_id, segment, answer))
+
 
 def count(reply: Reply) -> None:
     """Add a child's counts to Beam's counters; those it set itself would die with its memory."""
     for name, value in reply.counts.items():
-        Metrics.counter("longform", name).inc(value)
+        Metrics.counter(COUNTS, name).inc(value)
+
+
+def _source(job: VideoSource | SegmentJob | VideoJob) -> VideoSource:
+    video = job.video if isinstance(job, SegmentJob) else job
+    return video.source if isinstance(video, VideoJob) else video
 
 
 def _failure(job: VideoSource | SegmentJob | VideoJob, error: isolation.CallError) -> Failure:
     video = job.video if isinstance(job, SegmentJob) else job
-    source, facts = (video.source, video.facts) if isinstance(video, VideoJob) else (video, None)
     return Failure(
-        source=source,
+        source=_source(job),
         stage=error.stage or "start",
         error_class=error.error_class,
         message=error.message,
         at_s=error.at_s,
-        facts=facts,
+        facts=video.facts if isinstance(video, VideoJob) else None,
     )
 
 
@@ -146,7 +183,7 @@ class _RecordFailure(beam.DoFn):
 
     def process(self, failure: Failure) -> None:
         try:
-            count(record_failure(failure, self._options.settings))
+            record_failure(failure, self._options.settings)
         except OSError as error:
             break_off(str(error), self._options)
 
@@ -161,13 +198,13 @@ def break_off(why: str, options: RunOptions) -> None:
     isolation.slots(options.workers).close(why)
 
 
-def run(videos: Sequence[VideoSource], options: RunOptions, beam_args: Sequence[str] = ()) -> dict[str, int]:
+def run(videos: Sequence[VideoSource], options: RunOptions, beam_args: Sequence[str] = ()) -> RunMetrics:
     """Carry out the run and wait for its end.
 
     Args:
         beam_args: Beam's own options; without a `--runner` the local FnApiRunner is used.
     Returns:
-        Beam's counters by name: `frames_decoded`, `frames_in_video`, `videos_ok`, `videos_failed`, ...
+        Beam's metrics.
     Raises:
         RunError: the runner gave up, for example because the bank cannot be written.
     """
@@ -184,7 +221,7 @@ def run(videos: Sequence[VideoSource], options: RunOptions, beam_args: Sequence[
     isolation.close_all()
     if why_closed:
         raise RunError(f"The run broke off: {why_closed.rstrip('.')}. {GO_ON}")
-    return counters(result)
+    return metrics(result)
 
 
 GO_ON = "What was finished is in the bank, and it is whole. Run the same command again to go on, or with --verbose."
@@ -200,13 +237,13 @@ def _root_message(error: BaseException) -> str:
 def _runner(beam_args: list[str], workers: int) -> tuple[Any, PipelineOptions]:
     """The runner and its options. The local one is named outright: Beam's default looks for a download."""
     options = PipelineOptions(beam_args)
-    named = options.get_all_options(drop_default=True).get("runner")
-    if named and "dask" in named.lower():
+    named = runner_name(beam_args)
+    if "dask" in named.lower():
         raise ConfigError(
             "DaskRunner computes only the last branch of a graph (Beam 2.77), so a bank would stay empty. "
             "Use the local runner, FlinkRunner, SparkRunner, DataflowRunner or PortableRunner."
         )
-    if named and named not in ("DirectRunner", "FnApiRunner"):
+    if named not in ("DirectRunner", "FnApiRunner"):
         return None, options
     from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
@@ -218,16 +255,32 @@ def _runner(beam_args: list[str], workers: int) -> tuple[Any, PipelineOptions]:
     return FnApiRunner(), PipelineOptions(local)
 
 
-def counters(result: PipelineResult) -> dict[str, int]:
-    """The run's own counters, summed over all steps, and the largest value of each distribution as `max.<name>`."""
-    totals: dict[str, int] = {}
-    for counter in result.metrics().query()["counters"]:
-        if counter.key.metric.namespace == "longform":
-            name = counter.key.metric.name
-            totals[name] = totals.get(name, 0) + (counter.committed or counter.attempted or 0)
-    for entry in result.metrics().query()["distributions"]:
-        value = entry.committed or entry.attempted
-        if entry.key.metric.namespace == "longform" and value is not None:
-            name = f"max.{entry.key.metric.name}"
-            totals[name] = max(totals.get(name, 0), value.max)
-    return totals
+def runner_name(beam_args: Sequence[str]) -> str:
+    """The runner that these options name."""
+    named = PipelineOptions(list(beam_args)).get_all_options(drop_default=True).get("runner")
+    return named or "FnApiRunner"
+
+
+def metrics(result: PipelineResult) -> RunMetrics:
+    """The run's own counters, summed over all steps, with the most memory of a worker, and its times."""
+    found = result.metrics().query()
+    counters: dict[str, int] = {}
+    for entry in found["counters"]:
+        if entry.key.metric.namespace == COUNTS:
+            name = entry.key.metric.name
+            counters[name] = counters.get(name, 0) + (entry.committed or entry.attempted or 0)
+    steps: dict[str, Timing] = {}
+    stages: dict[str, dict[str, Timing]] = {}
+    for entry in found["distributions"]:
+        value, namespace, name = entry.committed or entry.attempted, entry.key.metric.namespace, entry.key.metric.name
+        if value is None or not value.count:
+            continue
+        if namespace == COUNTS:
+            counters[f"max.{name}"] = max(counters.get(f"max.{name}", 0), value.max)
+        elif namespace == TIMES:
+            step, _, stage = name.partition("/")
+            timing = Timing(value.count, value.sum / 1e6, value.min / 1e6, value.max / 1e6)
+            known = stages.setdefault(step, {}) if stage else steps
+            key = stage or step
+            known[key] = known[key] + timing if key in known else timing
+    return RunMetrics(counters=counters, steps=steps, stages=stages)

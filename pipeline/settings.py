@@ -16,6 +16,10 @@ class RunSettings:
     config: ExtractConfig
     strict: bool = False
     """Any failure stops the run, and a damaged video is a failure."""
+    has_log: bool = False
+    """Workers report every step to the driver."""
+    has_trace: bool = False
+    """The same, with spans of time."""
 
     def resident(self) -> "RunSettings":
         """The copy of this process."""

@@ -30,14 +30,18 @@ from pipeline.config import ExtractConfig
 from pipeline.errors import DecodeError
 from pipeline.isolation import beat
 from pipeline.jobs import Failure, Reply, SegmentJob, VideoJob, VideoSource
-from pipeline.rows import damage_text, failed_row, is_current, kept_files, kept_stages, video_row
+from pipeline.rows import Unread, VideoRow, failed_row, is_current, kept_files, kept_stages, unread, video_row
 from pipeline.settings import RunSettings
 from pipeline.stages import FrameConsumer, Row, Rows, Stage, fingerprints
+from pipeline.tallies import taken
+from pipeline.timing import counted_as, switch
 from pipeline.video.decode import decode
 from pipeline.video.frames import DecodeStats
 from pipeline.video.probe import probe
 from pipeline.video.segments import Segment, plan_segments
 
+REPORT_VERSION = 2
+"""Of the `.done.json` files: raised with their form, so that no run goes on with reports it cannot read."""
 ROWS_PER_WRITE = 256
 ROWS_PER_READ = 512
 ROWS_PER_GROUP = 2048
@@ -47,7 +51,7 @@ def probe_video(source: VideoSource, settings: RunSettings) -> Reply:
     """Facts, segments and fingerprints of a video; nothing more is done where the bank has it all."""
     config = settings.resident().config
     beat("probe")
-    facts, index = probe(source.uri)
+    facts, index = probe(source.uri, config.video_limits)
     bank = BankWriter.open(settings.bank)
     row = bank.current_row(source.video_id)
     prints = fingerprints(config.stages, facts.measured.sha256, config.decoder)
@@ -55,9 +59,13 @@ def probe_video(source: VideoSource, settings: RunSettings) -> Reply:
     todo = tuple(name for name in keys if not is_current(row, facts.measured, keys[name], prints[name]))
     beat("split")
     reads_frames = any(config.stage(name).parts for name in todo)
-    segment_s = config.segment_s if config.decoder == "pyav" else math.inf
-    segments, checked = plan_segments(source.uri, facts.measured, index, segment_s) if reads_frames else ([], 0)
-    plan = sha256(json.dumps([todo, prints, [asdict(s) for s in segments]]).encode()).hexdigest()[:12]
+    segment_s = config.segment_s if config.decoder != "decord" else math.inf
+    segments: list[Segment] = []
+    checked = 0
+    if reads_frames:
+        segments, checked = plan_segments(source.uri, facts.measured, index, segment_s, config.video_limits)
+    basis = [REPORT_VERSION, todo, prints, [asdict(s) for s in segments]]
+    plan = sha256(json.dumps(basis).encode()).hexdigest()[:12]
     job = VideoJob(
         source=source,
         facts=facts,
@@ -110,6 +118,7 @@ def extract_segment(job: SegmentJob, settings: RunSettings) -> Reply:
 def _run_segment(video: VideoJob, segment: Segment, config: ExtractConfig, bank: BankWriter) -> dict:
     stages = [config.stage(name) for name in video.todo if config.stage(name).parts]
     stats = DecodeStats()
+    taken()  # of a segment that failed
     with ExitStack() as stack:
         writers = {
             (stage.name, part): stack.enter_context(
@@ -122,14 +131,17 @@ def _run_segment(video: VideoJob, segment: Segment, config: ExtractConfig, bank:
         for key, row in _rows(video, segment, stages, config, stats):
             buffers[key].append(row)
             if len(buffers[key]) == ROWS_PER_WRITE:
-                writers[key].write(buffers[key])
+                with counted_as("write"):
+                    writers[key].write(buffers[key])
                 buffers[key] = []
+        switch("write")
         for key, rows in buffers.items():
             writers[key].write(rows)
-    return {
+    return taken() | {
         "frames_decoded": stats.frames_decoded,
         "pictures_converted": stats.pictures_converted,
         "frames_lost": stats.frames_lost,
+        "holes": stats.holes,
         "error": stats.first_error,
         "error_at_s": stats.first_error_s,
     }
@@ -142,6 +154,21 @@ def _part_path(job: VideoJob, segment: int, stage: str, part: str) -> str:
 def _rows(
     video: VideoJob, segment: Segment, stages: list[Stage], config: ExtractConfig, stats: DecodeStats
 ) -> Iterator[tuple[tuple[str, str], Row]]:
+    """`((stage, part), row)` of all stages: those that read the file themselves, and then one decode for the others."""
+    facts = video.facts
+    for stage in stages:
+        if not stage.reads_frames:
+            beat(stage.name)
+            for part, row in stage.read(facts.uri, facts.measured, segment, stats):
+                beat(stage.name, row.get("at_s"))
+                yield (stage.name, part), row
+    if fed := [stage for stage in stages if stage.reads_frames]:
+        yield from _rows_of_frames(video, segment, fed, config, stats)
+
+
+def _rows_of_frames(
+    video: VideoJob, segment: Segment, stages: list[Stage], config: ExtractConfig, stats: DecodeStats
+) -> Iterator[tuple[tuple[str, str], Row]]:
     """`((stage, part), row)` of all stages over one decode of the segment."""
     facts = video.facts
     consumers: dict[str, FrameConsumer] = {}
@@ -150,7 +177,15 @@ def _rows(
         consumers[stage.name] = stage.open(facts.measured, segment)
     beat("decode")
     shown = 0
-    for frame in decode(facts, segment, stats, backend=config.decoder, threads=config.decode_threads):
+    frames = decode(
+        facts,
+        segment,
+        stats,
+        backend=config.decoder,
+        threads=config.decode_threads,
+        limits=config.video_limits,
+    )
+    for frame in frames:
         inside = frame.pts < segment.end_pts
         shown += inside
         active = [name for name in consumers if inside or consumers[name].wants_more()]
@@ -212,9 +247,12 @@ def _write_tables(
             beat(stage.name)
             if isinstance(rows, pa.RecordBatch):
                 table = pa.Table.from_batches([rows])
-                yield table.add_column(0, "video_id", pa.repeat(video_id, len(rows)))
+                named = table.add_column(0, "video_id", pa.repeat(video_id, len(rows)))
             else:
-                yield [{"video_id": video_id, **row} for row in rows]
+                named = [{"video_id": video_id, **row} for row in rows]
+            switch("write")
+            yield named
+            switch(stage.name)
 
     files = [
         bank.write_final(table, video_id, stage.key, fingerprint, with_id(batches))
@@ -277,15 +315,22 @@ def publish_video(job: VideoJob, settings: RunSettings) -> Reply:
         if _is_published(bank, job):
             return Reply()
         raise
-    damage = damage_text(job.facts, reports) if reports[0] else (row or {}).get("damage")
-    if damage and settings.strict:
-        raise DecodeError(f"{job.source.uri!r} is damaged: {damage}.")
+    found = unread(job.facts, reports) if reports[0] else _unread_before(row)
+    if found.damage and settings.strict:
+        raise DecodeError(f"{job.source.uri!r} is damaged: {found.damage}.")
     kept = kept_files(row, job)
-    new = video_row(job, damage, kept_stages(row, job))
-    bank.commit(new, [*kept, *job.files])
+    new = video_row(job, found, kept_stages(row, job))
+    if not bank.commit(new, [*kept, *job.files]):
+        return Reply()
     counts = {"videos_ok": 1, "milliseconds_of_video": round(1000 * job.facts.measured.duration_s)}
     counts |= {f"rows.{file.table}": file.rows for file in job.files}
     return Reply(counts=counts)
+
+
+def _unread_before(row: VideoRow | None) -> Unread:
+    """Of a video of which no frame was read this time."""
+    old = row or {}
+    return Unread(damage=old.get("damage"), gaps=old.get("gaps"))
 
 
 def _reports(job: VideoJob) -> list[str]:
@@ -296,7 +341,7 @@ _recorded: dict[tuple[str, str], float] = {}
 _recording = threading.Lock()
 
 
-def record_failure(failure: Failure, settings: RunSettings) -> Reply:
+def record_failure(failure: Failure, settings: RunSettings) -> None:
     """Write the `videos` row of a video that failed; results it had before and its staged parts stay.
 
     Of several segments that fail, the earliest gives the reason, whichever fails first.
@@ -304,9 +349,7 @@ def record_failure(failure: Failure, settings: RunSettings) -> Reply:
     bank = BankWriter.open(settings.bank)
     key, at_s = (settings.run_id, failure.source.video_id), failure.at_s or 0.0
     with _recording:
-        is_first, is_earlier = key not in _recorded, at_s < _recorded.get(key, math.inf)
-        if is_earlier:
+        if at_s < _recorded.get(key, math.inf):
             row = bank.current_row(failure.source.video_id)
             bank.commit(failed_row(failure, row), kept_files(row, None), keep_staging=True)
             _recorded[key] = at_s
-    return Reply(counts={"videos_failed": 1} if is_first else {})

@@ -2,7 +2,8 @@
 
 `kinetics-400` and `kinetics-600` are alphabetical, as in every public checkpoint. `ava-80` is in the order of AVA's
 ids, class 0 being id 1 (Gu et al., AVA annotations, CC BY 4.0); the names of its 20 classes that are not evaluated
-could not be compared with an original file. The licence of Charades forbids to pass its lists on: give
+could not be compared with an original file. `generated-motions` is what `slowfast_compact_motions` tells apart.
+The licence of Charades forbids to pass its lists on: give
 `Charades_v1_classes.txt` of the data set as a file.
 """
 
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from extractors.errors import ConfigError
 
-CLASS_LISTS = ("kinetics-400", "kinetics-600", "ava-80")
+CLASS_LISTS = ("kinetics-400", "kinetics-600", "ava-80", "generated-motions")
 
 
 def class_names(name_or_path: str, *, num_classes: int | None = None) -> tuple[str, ...]:

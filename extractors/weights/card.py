@@ -20,7 +20,9 @@ class WeightCard:
     options: Mapping[str, Any] = field(default_factory=dict)
     """Arguments of the builder beyond the name, so that name and card reproduce the network."""
     url: str
-    """Where the file is published; for Google Drive the page, since only a browser gets the file."""
+    """Where the file is published, empty if `packaged`; for Google Drive the page: only a browser gets the file."""
+    packaged: bool = False
+    """Whether the file comes with this program."""
     file_name: str
     companions: Mapping[str, str] = field(default_factory=dict)
     """Files that belong to it, by name, with their addresses: the data of a TensorFlow index."""

@@ -27,6 +27,9 @@ __all__ = ["FOLDER_VARIABLE", "Check", "Store", "default_folder", "resolve", "sh
 
 FOLDER_VARIABLE: Final = "LONGFORM_WEIGHTS"
 
+PACKAGED: Final = Path(__file__).parent / "builtin"
+"""Where the files are that come with this program."""
+
 _RECORD = "sha256.json"
 _DOWNLOAD_FAILURES = ("empty", "html", "git-lfs")
 
@@ -75,7 +78,8 @@ class Store:
         Raises:
             WeightsError: there is no such card.
         """
-        return self.folder / name / card(name).file_name
+        known = card(name)
+        return self._folder(known) / known.file_name
 
     def find(self, name: str) -> Path | None:
         """The file of a card if it, and all that belongs to it, is here."""
@@ -100,8 +104,10 @@ class Store:
         """
         known = card(name)
         for file_name, url in known.files().items():
-            path = self.folder / name / file_name
+            path = self._folder(known) / file_name
             if not path.is_file():
+                if known.packaged:
+                    raise WeightsError(f"{path} is missing. {by_hand(known)}")
                 part = download(url, path, name, progress)
                 self._accept(known, part, path)
         return self.path(name)
@@ -113,6 +119,8 @@ class Store:
             WeightsError: it is not there, or not the file that was published.
         """
         known, source = card(name), Path(file)
+        if known.packaged:
+            raise WeightsError(f"{name} comes with this program, so no other file is taken for it.")
         for file_name in known.files():
             found = source if file_name == known.file_name else source.with_name(file_name)
             if not found.is_file():
@@ -132,7 +140,10 @@ class Store:
         return [self._check(card(name), path) for name in wanted for path in self._paths(card(name))]
 
     def _paths(self, known: WeightCard) -> list[Path]:
-        return [self.folder / known.name / file_name for file_name in known.files()]
+        return [self._folder(known) / file_name for file_name in known.files()]
+
+    def _folder(self, known: WeightCard) -> Path:
+        return PACKAGED if known.packaged else self.folder / known.name
 
     def _check(self, known: WeightCard, path: Path) -> Check:
         expected = self._expected(known, path.name)
@@ -220,8 +231,8 @@ def resolve(name_or_path: str | Path, store: Store | None = None) -> tuple[Path,
     known = CARDS[name]
     path = store.find(name)
     if path is None:
-        raise WeightsError(f"The weights {name} are not in {store.folder}. Get them with "
-                           f"`longform weights fetch {name}`. {by_hand(known)}")  # fmt: skip
+        get = "" if known.packaged else f"Get them with `longform weights fetch {name}`. "
+        raise WeightsError(f"The weights {name} are not in {store.path(name).parent}. {get}{by_hand(known)}")
     for check in store.verify([name]):
         if check.status == "changed":
             raise changed(known, check.path.name, str(check.sha256), str(check.expected), store.folder)
@@ -230,6 +241,8 @@ def resolve(name_or_path: str | Path, store: Store | None = None) -> tuple[Path,
 
 def by_hand(known: WeightCard) -> str:
     """How to get a checkpoint without `fetch`."""
+    if known.packaged:
+        return "It comes with this program: install longform-video again."
     beside = f" (and, into the same folder, {', '.join(known.companions.values())})" if known.companions else ""
     return f"By hand: download {known.url}{beside}, then run `longform weights add {known.name} FILE`."
 
@@ -237,7 +250,7 @@ def by_hand(known: WeightCard) -> str:
 def changed(known: WeightCard, file_name: str, found: str, expected: str, folder: Path) -> WeightsError:
     """The error for a file that is not the one that was published or first seen."""
     if known.sha256 is not None:
-        source = "published"
+        source = "as it was packed" if known.packaged else "published"
     else:
         source = f"recorded in {folder / _RECORD}; remove its line only if you know why the file changed"
     return WeightsError(

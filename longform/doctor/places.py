@@ -25,12 +25,13 @@ def weights() -> Iterator[Finding]:
     changed = [check.name for check in store.verify(here) if check.status == "changed"] if here else []
     if changed:
         yield Finding(topic=WEIGHTS, check="files", status=PROBLEM, found=f"changed on disk: {', '.join(changed)}",
-                      advice="Delete them, and fetch them again: longform weights fetch NAME")  # fmt: skip
-    elif here:
-        yield Finding(topic=WEIGHTS, check="files", status=OK, found=f"{len(here)} of {len(CARDS)}, unchanged")
+                      advice="Delete them, and fetch them again: longform weights fetch NAME. Those of the package "
+                      "come back with it: pip install --force-reinstall longform-video")  # fmt: skip
+    elif all(CARDS[name].packaged for name in here):
+        yield Finding(topic=WEIGHTS, check="files", status=OK, found="those of the package, unchanged",
+                      advice="For other networks: longform weights list")  # fmt: skip
     else:
-        yield Finding(topic=WEIGHTS, check="files", status=OK, found=f"none of {len(CARDS)}; preset builtin needs none",
-                      advice="For networks: longform weights list")  # fmt: skip
+        yield Finding(topic=WEIGHTS, check="files", status=OK, found=f"{len(here)} of {len(CARDS)}, unchanged")
 
 
 def bank(uri: str) -> Iterator[Finding]:

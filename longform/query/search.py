@@ -1,7 +1,7 @@
 """The moments most like a given one: through the index of a space, or by comparing every row.
 
 bank = FeatureBank.open("bank")
-answer = search(bank, "clip.hoghof", moment(bank, "clip.hoghof", "a.mp4", at_s=61.0), k=10)
+answer = search(bank, "clip.slowfast_compact", moment(bank, "clip.slowfast_compact", "a.mp4", at_s=61.0), k=10)
 answer.hits[0].video_id, answer.hits[0].at_s, answer.hits[0].score
 """
 

@@ -16,10 +16,12 @@ from pipeline.bank.rows import vectors_of
 from pipeline.bank.schema import TABLES
 
 _FACTS = (
-    "video_id", "uri", "status", "error_stage", "error_class", "error_message", "error_at_s", "damage", "duration_s",
-    "width", "height", "num_frames", "fps", "container", "codec", "pixel_format", "rotation_deg", "is_vfr",
-    "source_bytes",
+    "video_id", "uri", "status", "error_stage", "error_class", "error_message", "error_at_s", "damage", "gaps",
+    "duration_s", "width", "height", "num_frames", "fps", "container", "codec", "pixel_format", "rotation_deg",
+    "is_vfr", "source_bytes",
 )  # fmt: skip
+MOST_GAPS = 200
+"""Spans without pictures of a video that the page has room for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,11 +99,13 @@ def listed_ids(bank: FeatureBank, most: int, first: Collection[str] = ()) -> lis
 
 
 def video_facts(bank: FeatureBank, video_ids: Sequence[str], message_letters: int) -> list[dict[str, Any]]:
-    """Header facts, failure (its message cut to so many letters) and row counts of videos."""
+    """Header facts, failure (its message cut to so many letters), gaps and row counts of videos."""
     snapshot = bank.snapshot
     rows = snapshot.rows.select(list(_FACTS)).take([snapshot.index[video_id] for video_id in video_ids]).to_pylist()
     for row in rows:
         row["error_message"] = _cut(row["error_message"], message_letters)
+        gaps = row["gaps"] or []
+        row["gaps"], row["gaps_left_out"] = gaps[:MOST_GAPS], max(0, len(gaps) - MOST_GAPS)
         row["rows"] = {name: row_count(bank, name, row["video_id"]) for name in TABLES}
     return rows
 

@@ -44,9 +44,9 @@ def _failure(row: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def _damaged(ok: pa.Table) -> list[dict[str, str]]:
+def _damaged(ok: pa.Table) -> list[dict[str, Any]]:
     found = ok.filter(pc.is_valid(ok["damage"]))
-    return found.select(["video_id", "damage"]).to_pylist()
+    return found.select(["video_id", "damage", "gaps"]).to_pylist()
 
 
 def _distinct_files(files: pa.Table) -> dict[str, int]:

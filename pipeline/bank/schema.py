@@ -48,6 +48,11 @@ _FILE = pa.struct(
     ]
 )
 
+_GAP = pa.struct(
+    [pa.field("start_s", FLOAT64, False), pa.field("end_s", FLOAT64, False), pa.field("frames", INT64, True)]
+)
+"""Time without pictures, and how many there should be: null behind the end of a file that was cut off."""
+
 _FRAME_PTS = pa.field("element", INT64, nullable=False)
 _VIDEO_ID = _column("video_id", STRING, "id", "name of the video in this bank, from its path or given by the user")
 
@@ -61,6 +66,7 @@ VIDEOS = pa.schema(
         _optional("error_message", STRING, "text", "message of the error; null when ok"),
         _optional("error_at_s", FLOAT64, "s", "where in the video it failed; null when ok or not known"),
         _optional("damage", STRING, "text", "what could not be read of a video that was kept; null when all was"),
+        _optional("gaps", pa.list_(pa.field("element", _GAP, False)), "s", "where that is; null when all was read"),
         _optional("duration_s", FLOAT64, "s", "from the first displayed frame to the end of the last"),
         _optional("width", INT32, "px", "width as displayed: upright, square pixels"),
         _optional("height", INT32, "px", "height as displayed: upright, square pixels"),
@@ -88,6 +94,9 @@ VIDEOS = pa.schema(
         _column("revision", INT64, "count", "of all rows of one video the highest revision is the valid one"),
     ]
 )
+
+ADDED_COLUMNS = ("gaps",)
+"""Columns of table videos that rows of older versions of this program do not have; they are null there."""
 
 SHOTS = pa.schema(
     [

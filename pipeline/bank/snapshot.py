@@ -23,7 +23,7 @@ from pipeline.bank import filesystem
 from pipeline.bank.datafile import DataFile
 from pipeline.bank.errors import BankBusyError, BankError
 from pipeline.bank.naming import COMPACTED, file_stem, is_compacted
-from pipeline.bank.schema import FEATURES, TABLES, VIDEOS
+from pipeline.bank.schema import ADDED_COLUMNS, FEATURES, TABLES, VIDEOS
 from pipeline.bank.seal import SealState, seal_state
 
 FOLDER = "videos"
@@ -193,9 +193,17 @@ def read_rows_file(fs: pafs.FileSystem, path: str, video_id: str | None = None) 
         raise
     except (pa.ArrowException, OSError, ValueError) as error:
         raise _unreadable(path, str(error)) from error
+    table = _with_added_columns(table)
     if not table.schema.equals(VIDEOS):
         raise _unreadable(path, f"columns {table.schema.names}")
     return table.replace_schema_metadata(None)
+
+
+def _with_added_columns(table: pa.Table) -> pa.Table:
+    for place, column in enumerate(VIDEOS):
+        if column.name in ADDED_COLUMNS and column.name not in table.column_names:
+            table = table.add_column(place, column, pa.nulls(len(table), column.type))
+    return table
 
 
 def _read_all(fs: pafs.FileSystem, paths: Sequence[str]) -> list[pa.Table | None]:

@@ -237,7 +237,7 @@ class BankWriter:
             return path
         return f"{path.removesuffix('.parquet')}.{sha256[:8]}.parquet"
 
-    def commit(self, row: Mapping[str, Any], files: Sequence[DataFile] = (), *, keep_staging: bool = False) -> None:
+    def commit(self, row: Mapping[str, Any], files: Sequence[DataFile] = (), *, keep_staging: bool = False) -> bool:
         """Make `row` with `files` what the bank holds of the video; the last step of its extraction.
 
         `row` has the columns of table videos but `files` and `revision`. In this order: new files must be
@@ -246,6 +246,7 @@ class BankWriter:
         leaves the old row or the new one, whole, and maybe files that no row names, which the next commit
         of the video, `clean_up` or `compact` deletes. A row equal to the present one changes nothing.
         With `keep_staging` staged parts stay, so that a video that failed can go on where it was.
+        Returns whether the row has changed: of two workers that commit the same, one gets True (on a local disk).
         Raises BankError, BadRowsError.
         """
         video_id = check_video_id(str(row.get("video_id", "")))
@@ -255,11 +256,13 @@ class BankWriter:
             present = [self._present(file, row, previous) for file in files]
             table = _commit_row(row, present, previous)
             kept = {file.path for file in present}
-            if previous is None or table.to_pylist()[0] != previous:
+            has_changed = previous is None or table.to_pylist()[0] != previous
+            if has_changed:
                 self._note_superseded(previous, kept)
                 path, scratch = row_path(self.root, video_id), self.staging(video_id)
                 filesystem.write_bytes_atomic(self.fs, path, row_file(table), scratch)
             self._delete_leftovers(video_id, kept, keep_staging)
+        return has_changed
 
     def current_row(self, video_id: str) -> dict[str, Any] | None:
         """The valid videos row of a video, or None. Reads at most two small files."""

@@ -19,11 +19,13 @@ from extractors.backbones.base import Backbone
 from extractors.clips.frames import frames_of
 from extractors.clips.input import ClipInput
 from extractors.networks import NetworkSource
+from extractors.out_of_memory import FittingBatches
 from extractors.runtime import Runtime
 from pipeline.bank.schema import feature_schema
 from pipeline.errors import ConfigError
 from pipeline.features.clip_grid import Clip, ClipConsumer, ClipGrid
 from pipeline.stages import Row, Stage
+from pipeline.tallies import tally
 from pipeline.video.frames import Frame
 from pipeline.video.geometry import PictureSpec
 from pipeline.video.probe import MeasuredFacts
@@ -39,7 +41,8 @@ class NetworkClipConfig:
     first_s: float = 0.0
     batch: int = 1
     """Clips that go through the network together. More than one helps a GPU; on a CPU it brings nothing, and
-    with one the features do not depend on how a video was cut into segments, to the last bit."""
+    with one the features do not depend on how a video was cut into segments, to the last bit. What does not fit into
+    the device's memory is halved."""
     scaler: str = "original"
     """`original`: full-size pictures are scaled as the original code does. `decoder`: the decoder's own scaler,
     faster for large pictures, and not quite the same features."""
@@ -103,6 +106,7 @@ class NetworkClipStage(Stage):
 
 
 _networks: dict[tuple[str, str], Backbone] = {}
+_batches: dict[tuple[str, str], FittingBatches] = {}
 
 
 def loaded(source: NetworkSource, runtime: Runtime) -> Backbone:
@@ -113,11 +117,17 @@ def loaded(source: NetworkSource, runtime: Runtime) -> Backbone:
     return _networks[key]
 
 
+def fitting_batches(source: NetworkSource, runtime: Runtime) -> FittingBatches:
+    """What this process knows of how many clips that network takes at once."""
+    return _batches.setdefault((repr(source), repr(runtime)), FittingBatches())
+
+
 class _Embedding(ClipConsumer[Tensor]):
     """Collects the frames of overlapping clips, and embeds each clip when it is complete."""
 
     def __init__(self, stage: NetworkClipStage, measured: MeasuredFacts, segment: Segment, network: Backbone) -> None:
         self._stage, self._measured, self._network = stage, measured, network
+        self._batches = fitting_batches(stage.network, stage.runtime)
         self._input, self._config = stage.network.input, stage.config
         self._hop = Fraction(self._config.hop_s).limit_denominator(1000)
         self._first = Fraction(self._config.first_s).limit_denominator(1000)
@@ -144,10 +154,15 @@ class _Embedding(ClipConsumer[Tensor]):
             return
         with torch.inference_mode():
             clips = torch.stack([self._frames.clip(clip.pictures) for clip in self._batch])
-            embeddings = self._network.embed(self._stage.runtime.to(clips)).float().cpu().numpy()
+            halved_before = self._batches.halved
+            embeddings = self._batches.run(self._embeddings, clips).numpy()
+            tally("batches_halved", self._batches.halved - halved_before)
         for clip, embedding in zip(self._batch, embeddings, strict=True):
             yield f"features/{self._stage.space}", self._times(clip) | {"feature": embedding}
         self._batch = []
+
+    def _embeddings(self, clips: Tensor) -> Tensor:
+        return self._network.embed(self._stage.runtime.to(clips)).float().cpu()
 
     def _times(self, clip: Clip[Tensor]) -> Row:
         at_s, half_s = float(self._first + clip.index * self._hop), self._input.clip_s / 2

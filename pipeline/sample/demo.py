@@ -142,7 +142,7 @@ def _show(scores: dict[str, Score], console: Console) -> None:
 
 def _show_videos(bank: FeatureBank, console: Console) -> None:
     """Rows of each table by video, of the first `MOST_VIDEOS`."""
-    tables = ("shots", "detections", "tracks", "features/clip.hoghof")
+    tables = ("shots", "detections", "tracks", "features/clip.slowfast_compact")
     listing = Table(box=None, pad_edge=False, header_style="bold")
     listing.add_column("video")
     for title in ("seconds", "frames", *(name.removeprefix("features/") for name in tables)):
@@ -207,7 +207,7 @@ def _good_enough(scores: dict[str, Score]) -> bool:
 def _say_what_next(bank: Path, console: Console) -> None:
     video_id = FeatureBank.open(bank).videos()["video_id"][0].as_py()
     console.print("look further:")
-    console.print(f"  {os.path.relpath(sys.prefix)}/bin/longform window {bank} --space clip.hoghof "
+    console.print(f"  {os.path.relpath(sys.prefix)}/bin/longform window {bank} --space clip.slowfast_compact "
                   f"--video {shlex.quote(video_id)} --at 2 --before 2 --after 2")  # fmt: skip
     console.print("on your own videos:")
     console.print("  VIDEOS=folder make demo")

@@ -205,7 +205,7 @@ class CompressedReader:
     def _anchors(self, group: Gop, last_packet: int) -> Iterator[tuple[int, VideoFrame]]:
         """I- and P-pictures from the key frame of `group` to packet `last_packet`, each with its packet's number."""
         context = self._stream.codec_context
-        context.options = self._decoder_options  # old builds of x264 wrote 4:4:4 wrongly, and the decoder corrects it
+        context.options |= self._decoder_options  # old builds of x264 wrote 4:4:4 wrongly, and the decoder corrects it
         context.flush_buffers()
         self._walks += 1
         this_walk = self._walks

@@ -8,7 +8,7 @@ counted.
 
 import contextlib
 import heapq
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from av.container import InputContainer
@@ -18,39 +18,55 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 
 from pipeline.errors import ConfigError
-from pipeline.video.frames import DecodeStats, Frame
+from pipeline.video.frames import DecodeStats, Frame, Hole
 from pipeline.video.geometry import Geometry, PictureSpec
+from pipeline.video.limits import STANDARD_LIMITS, VideoLimits
 from pipeline.video.probe import MeasuredFacts, VideoFacts
 from pipeline.video.segments import Segment
 from pipeline.video.source import open_video, packets_from_key, reason
 
-BACKENDS = ("pyav", "decord")
+BACKENDS = ("pyav", "nvdec", "decord")
 
 
 def decode(
-    facts: VideoFacts, segment: Segment, stats: DecodeStats, *, backend: str = "pyav", threads: int = 1
+    facts: VideoFacts,
+    segment: Segment,
+    stats: DecodeStats,
+    *,
+    backend: str = "pyav",
+    threads: int = 1,
+    limits: VideoLimits = STANDARD_LIMITS,
 ) -> Iterator[Frame]:
     """The frames from the start of `segment` to the end of the video; stop reading when there is enough.
 
     Args:
         stats: filled in as frames are read.
-        backend: `pyav`, or `decord` where that package is installed.
+        backend: `pyav`; `nvdec`, the same with the decoder of an NVIDIA card, whose pictures come back into the
+            machine's memory; or `decord` where that package is installed.
         threads: decoding threads.
+        limits: pictures that are larger are not decoded, and count as lost.
     """
-    if backend == "pyav":
-        return _decode_pyav(facts, segment, stats, threads)
+    if backend in ("pyav", "nvdec"):
+        return _decode_pyav(facts, segment, stats, threads, limits, "cuda" if backend == "nvdec" else None)
     if backend == "decord":
         from pipeline.video.decord_backend import decode_decord
 
-        return decode_decord(facts, segment, stats, threads)
+        return decode_decord(facts, segment, stats, threads, limits)
     raise ConfigError(f"Unknown decoder {backend!r}. Choose one of: {', '.join(BACKENDS)}.")
 
 
-def _decode_pyav(facts: VideoFacts, segment: Segment, stats: DecodeStats, threads: int) -> Iterator[Frame]:
+def _decode_pyav(
+    facts: VideoFacts,
+    segment: Segment,
+    stats: DecodeStats,
+    threads: int,
+    limits: VideoLimits,
+    hardware: str | None,
+) -> Iterator[Frame]:
     clock, is_timed = facts.measured.clock, facts.measured.is_timed
-    order = DisplayOrder(facts.measured, segment)
+    order = DisplayOrder(facts.measured, segment, stats)
     scaler = _Scaler(facts.measured.geometry, stats)
-    with open_video(facts.uri) as (container, stream):
+    with open_video(facts.uri, limits, hardware) as (container, stream):
         stream.codec_context.thread_count = threads
         stream.thread_type = "FRAME" if threads > 1 else "NONE"
         if segment.index and facts.header.codec == "h264" and "444" in facts.measured.pixel_format:
@@ -64,9 +80,7 @@ def _decode_pyav(facts: VideoFacts, segment: Segment, stats: DecodeStats, thread
             index, pts, previous = place
             convert = scaler.converter(frame)
             yield Frame(index=index, pts=pts, at_s=clock.seconds(pts), previous_pts=previous, _convert=convert)
-            stats.frames_lost = order.lost
         order.finish()
-        stats.frames_lost = order.lost
 
 
 def _show_encoder_version(container: InputContainer, stream: VideoStream) -> None:
@@ -88,8 +102,9 @@ class DisplayOrder:
     leaves a hole, and the frames behind it keep their index in a split and in an unsplit run alike.
     """
 
-    def __init__(self, measured: MeasuredFacts, segment: Segment) -> None:
-        self.lost = 0
+    def __init__(self, measured: MeasuredFacts, segment: Segment, stats: DecodeStats) -> None:
+        """`stats`: gets a hole for frames of the segment that gave no picture."""
+        self._stats = stats
         self._segment = segment
         self._is_timed = measured.is_timed
         self._next_index = segment.start_frame
@@ -117,20 +132,26 @@ class DisplayOrder:
 
     def _skip_to(self, pts: int) -> None:
         """Drop the packets shown before `pts` that gave no picture, and the one of `pts` itself."""
-        last = None
+        missing: list[int] = []
         while self._pending and self._pending[0] <= pts:
             waiting = heapq.heappop(self._pending)
-            if waiting < pts and waiting != last:
-                self._next_index += 1
-                self.lost += self._segment.owns(waiting)
-            last = waiting
+            if waiting < pts and missing[-1:] != [waiting]:
+                missing.append(waiting)
+        self._next_index += len(missing)
+        self._record(missing, pts)
 
     def finish(self) -> None:
         """Count what is still missing at the end of the stream."""
         if self._is_timed:
-            self.lost += sum(self._segment.owns(pts) for pts in set(self._pending))
+            self._record(sorted(set(self._pending)), self._segment.end_pts)
         else:
-            self.lost += max(0, self._segment.num_frames - self._next_index)
+            self._record(range(self._next_index, self._segment.num_frames), self._segment.end_pts)
+
+    def _record(self, missing: Sequence[int], end_pts: int) -> None:
+        """A hole from the first frame that is missing in the segment to the next picture, or the segment's end."""
+        ours = [pts for pts in missing if self._segment.owns(pts)]
+        if ours:
+            self._stats.holes.append(Hole(ours[0], min(end_pts, self._segment.end_pts), len(ours)))
 
 
 def _pictures(

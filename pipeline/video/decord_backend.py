@@ -16,18 +16,21 @@ from extractors.optional import require
 from pipeline.errors import ConfigError, DecodeError
 from pipeline.video.frames import DecodeStats, Frame
 from pipeline.video.geometry import Geometry, PictureSpec
+from pipeline.video.limits import VideoLimits
 from pipeline.video.probe import VideoFacts, read_index
 from pipeline.video.segments import Segment
 from pipeline.video.source import local_path
 
 
-def decode_decord(facts: VideoFacts, segment: Segment, stats: DecodeStats, threads: int) -> Iterator[Frame]:
+def decode_decord(
+    facts: VideoFacts, segment: Segment, stats: DecodeStats, threads: int, limits: VideoLimits
+) -> Iterator[Frame]:
     """The frames from the start of `segment` to the end of the video, decoded by decord."""
     decord = require("decord", step="decoding with --decoder decord", extra="decord")
     path = local_path(facts.uri)
     if path is None:
         raise ConfigError(f"decord reads local files only: got {facts.uri!r}. Use --decoder pyav.")
-    pts = read_index(facts.uri, facts.measured.is_timed).pts
+    pts = read_index(facts.uri, facts.measured.is_timed, limits).pts
     try:
         reader = decord.VideoReader(str(path), num_threads=threads)
         if len(reader) != len(pts):

@@ -5,10 +5,13 @@ from pathlib import Path
 import av
 
 from pipeline.errors import ProbeError
+from pipeline.video.limits import STANDARD_LIMITS, VideoLimits
 from pipeline.video.source import open_video, reason
 
 
-def copy_excerpt(uri: str, target: Path, *, start_s: float, seconds: float) -> float:
+def copy_excerpt(
+    uri: str, target: Path, *, start_s: float, seconds: float, limits: VideoLimits = STANDARD_LIMITS
+) -> float:
     """Write the video stream of `uri` from the last key frame at or before `start_s` on; the seconds written.
 
     Args:
@@ -18,7 +21,7 @@ def copy_excerpt(uri: str, target: Path, *, start_s: float, seconds: float) -> f
     Raises:
         ProbeError: the video cannot be opened, has no packets there, or has a codec that cannot be copied.
     """
-    with open_video(uri) as (reader, stream), av.open(str(target), "w") as writer:
+    with open_video(uri, limits) as (reader, stream), av.open(str(target), "w") as writer:
         try:
             copy = writer.add_stream_from_template(stream, opaque=True)
         except (ValueError, av.error.FFmpegError) as error:

@@ -2,10 +2,19 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
 from pipeline.video.geometry import PictureSpec
+
+
+class Hole(NamedTuple):
+    """Frames without a picture: they would be shown from `start_pts` to `end_pts`."""
+
+    start_pts: int
+    end_pts: int
+    frames: int
 
 
 @dataclass(kw_only=True, slots=True)
@@ -14,11 +23,16 @@ class DecodeStats:
 
     frames_decoded: int = 0
     """Pictures that came out of the decoder, those of the halo included."""
-    frames_lost: int = 0
-    """Frames of the segment for which there is a packet but no picture."""
+    holes: list[Hole] = field(default_factory=list)
+    """Frames of the segment for which there is a packet but no picture, by time."""
     pictures_converted: int = 0
     first_error: str | None = None
     first_error_s: float | None = None
+
+    @property
+    def frames_lost(self) -> int:
+        """Frames in all holes."""
+        return sum(hole.frames for hole in self.holes)
 
     def record_error(self, message: str, at_s: float | None) -> None:
         """Keep the first thing that went wrong."""

@@ -5,6 +5,7 @@ timestamps of all displayed frames, the places where decoding can start, and the
 """
 
 import hashlib
+import math
 from array import array
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -13,11 +14,14 @@ import numpy as np
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from pipeline.errors import ProbeError
+from pipeline.errors import LimitError, ProbeError
+from pipeline.isolation import beat
 from pipeline.video.geometry import Geometry
-from pipeline.video.source import local_path, open_bytes, open_video, reason
+from pipeline.video.limits import STANDARD_LIMITS, VideoLimits
+from pipeline.video.source import check_pixels, local_path, open_bytes, open_video, reason, require_regular_file
 from pipeline.video.timebase import Clock
 
+_PACKETS_PER_BEAT = 4096
 COUNTED_CONTAINERS = {"avi", "h264", "hevc", "m4v", "mpegvideo"}
 """Containers without presentation times: a frame's time is its place in display order over the rate."""
 
@@ -88,48 +92,57 @@ class _PacketScan:
     last: tuple[int, int | None] = (-(2**63), None)
 
 
-def probe(uri: str) -> tuple[VideoFacts, PacketIndex]:
+def probe(uri: str, limits: VideoLimits = STANDARD_LIMITS) -> tuple[VideoFacts, PacketIndex]:
     """Read the facts of the video at `uri`.
 
     Raises:
         ProbeError: the file is empty, is no video, has no video stream, or no picture of it decodes.
+        LimitError: it is larger than `limits`.
     """
     size, digest = _identity(uri)
     if size == 0:
         raise ProbeError(f"{uri!r} is empty (0 bytes). Copy or download it again.")
-    with open_video(uri) as (container, stream):
+    with open_video(uri, limits) as (container, stream):
         header = _header(container, stream)
-        scan = _scan(container, stream)
+        scan = _scan(container, stream, limits, uri)
     timed = scan.untimed == 0 and not COUNTED_CONTAINERS & set(header.container.split(","))
-    with open_video(uri) as (container, stream):
-        geometry, pixel_format = _first_picture(container, stream, uri)
+    with open_video(uri, limits) as (container, stream):
+        geometry, pixel_format = _first_picture(container, stream, limits, uri)
+        check_pixels(geometry.display_hw, limits, uri)
         rate = stream.average_rate or stream.guessed_rate or Fraction(25)
         time_base = stream.time_base if timed and stream.time_base else 1 / rate
     index = _index(scan, timed, uri)
     measured = _measure(index, Fraction(time_base), rate, timed, geometry, pixel_format, size, digest)
+    if not measured.duration_s <= limits.max_duration_s:
+        raise LimitError(f"{uri!r} lasts {measured.duration_s:g} s by its timestamps; the limit is "
+                         f"{limits.max_duration_s:g} s (--max-duration-s).")  # fmt: skip
     return VideoFacts(uri=uri, header=header, measured=measured), index
 
 
-def read_header(uri: str) -> HeaderFacts:
+def read_header(uri: str, limits: VideoLimits = STANDARD_LIMITS) -> HeaderFacts:
     """What the container says, without reading the packets; probes whatever it must.
 
     Raises:
         ProbeError: not a video.
+        LimitError: its pictures are larger than `limits`.
     """
-    with open_video(uri) as (container, stream):
+    with open_video(uri, limits) as (container, stream):
         return _header(container, stream)
 
 
 def _identity(uri: str) -> tuple[int, str]:
+    require_regular_file(uri)
     path = local_path(uri)
-    if path is not None and not path.is_file():
-        raise ProbeError(f"No file at {uri!r}." if not path.exists() else f"{uri!r} is not a regular file.")
+    most = path.stat().st_size if path is not None else math.inf
     digest = hashlib.sha256()
     size = 0
     with open_bytes(uri) as file:
         while block := file.read(1 << 20):
+            beat("probe")
             digest.update(block)
             size += len(block)
+            if size > most:
+                raise ProbeError(f"{uri!r} grew while it was read. Run again when it is complete.")
     return size, digest.hexdigest()
 
 
@@ -150,7 +163,7 @@ def _header(container: InputContainer, stream: VideoStream) -> HeaderFacts:
     )
 
 
-def _scan(container: InputContainer, stream: VideoStream) -> _PacketScan:
+def _scan(container: InputContainer, stream: VideoStream, limits: VideoLimits, uri: str) -> _PacketScan:
     """Read all packets; a file that breaks off keeps what was read before."""
     scan = _PacketScan()
     packets = container.demux(stream)
@@ -162,6 +175,10 @@ def _scan(container: InputContainer, stream: VideoStream) -> _PacketScan:
         if packet.size == 0:
             continue
         scan.count += 1
+        if scan.count > limits.max_frames:
+            raise LimitError(f"{uri!r} has more than {limits.max_frames} frames, the limit (--max-frames).")
+        if scan.count % _PACKETS_PER_BEAT == 0:
+            beat("probe")
         if packet.pts is None:
             scan.untimed += 1
             continue
@@ -172,7 +189,9 @@ def _scan(container: InputContainer, stream: VideoStream) -> _PacketScan:
             scan.last = max(scan.last, (packet.pts, packet.duration))
 
 
-def _first_picture(container: InputContainer, stream: VideoStream, uri: str) -> tuple[Geometry, str]:
+def _first_picture(
+    container: InputContainer, stream: VideoStream, limits: VideoLimits, uri: str
+) -> tuple[Geometry, str]:
     error: Exception | None = None
     stream.codec_context.thread_count = 1
     packets = container.demux(stream)
@@ -190,6 +209,8 @@ def _first_picture(container: InputContainer, stream: VideoStream, uri: str) -> 
         except (ValueError, OSError) as damaged:
             error = damaged
     why = f": {reason(error)}" if error else ""
+    if not stream.codec_context.width:  # neither file nor decoder gives a size that is within the limit
+        why += f" (pictures of no size, or of more than {limits.max_pixels} pixels, --max-pixels)"
     raise ProbeError(f"{uri!r} opens, but not one picture of it can be decoded{why}.")
 
 
@@ -243,7 +264,7 @@ def _mean_fps(pts: np.ndarray, time_base: Fraction, nominal: Fraction) -> float:
     return float(nominal) if abs(measured / float(nominal) - 1) < 1e-3 else measured
 
 
-def read_index(uri: str, is_timed: bool) -> PacketIndex:
+def read_index(uri: str, is_timed: bool, limits: VideoLimits = STANDARD_LIMITS) -> PacketIndex:
     """The packet index alone, for a video that was probed before."""
-    with open_video(uri) as (container, stream):
-        return _index(_scan(container, stream), is_timed, uri)
+    with open_video(uri, limits) as (container, stream):
+        return _index(_scan(container, stream, limits, uri), is_timed, uri)

@@ -14,6 +14,7 @@ import numpy as np
 from av.video.frame import PictureType
 
 from pipeline.errors import ConfigError
+from pipeline.video.limits import STANDARD_LIMITS, VideoLimits
 from pipeline.video.probe import MeasuredFacts, PacketIndex
 from pipeline.video.source import open_video, packets_from_key
 
@@ -36,7 +37,9 @@ class Segment:
         return self.start_pts <= pts < self.end_pts
 
 
-def plan_segments(uri: str, measured: MeasuredFacts, index: PacketIndex, segment_s: float) -> tuple[list[Segment], int]:
+def plan_segments(
+    uri: str, measured: MeasuredFacts, index: PacketIndex, segment_s: float, limits: VideoLimits = STANDARD_LIMITS
+) -> tuple[list[Segment], int]:
     """Segments of about `segment_s` seconds, and the number of pictures decoded to check the cuts.
 
     A segment ends at the first usable key frame at or after its nominal length; a video without key frames
@@ -45,7 +48,7 @@ def plan_segments(uri: str, measured: MeasuredFacts, index: PacketIndex, segment
     if not segment_s > 0:
         raise ConfigError(f"Segments must last longer than 0 s: got {segment_s}.")
     candidates = _nominal_cuts(measured, index, segment_s) if measured.is_timed else []
-    cuts, decoded = _decodable(uri, candidates)
+    cuts, decoded = _decodable(uri, candidates, limits)
     starts = [measured.clock.start_pts, *cuts]
     ends = [*cuts, measured.end_pts]
     first_frames = [int(n) for n in np.searchsorted(index.pts, [*starts, measured.end_pts])]
@@ -76,7 +79,7 @@ def _nominal_cuts(measured: MeasuredFacts, index: PacketIndex, segment_s: float)
     return cuts
 
 
-def _decodable(uri: str, cuts: list[int]) -> tuple[list[int], int]:
+def _decodable(uri: str, cuts: list[int], limits: VideoLimits) -> tuple[list[int], int]:
     """The cuts at which a decoder really starts with an intra picture.
 
     A container may flag a recovery point (periodic intra refresh) as a key frame; its picture is not whole.
@@ -84,7 +87,7 @@ def _decodable(uri: str, cuts: list[int]) -> tuple[list[int], int]:
     if not cuts:
         return [], 0
     good = []
-    with open_video(uri) as (container, stream):
+    with open_video(uri, limits) as (container, stream):
         stream.codec_context.thread_count = 1
         for cut in cuts:
             packet = next(packets_from_key(container, stream, cut), None)

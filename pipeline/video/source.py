@@ -1,16 +1,33 @@
-"""Opening the bytes of a video with libav, from a local path or from any filesystem that Beam knows."""
+"""Opening the bytes of a video with libav, from a local path or from any filesystem that Beam knows.
+
+A video is one file. Formats that make libav open something else (playlists, `ffconcat`, SDP, numbered pictures) are
+left out of those it may recognise, and the protocols it may use are cut down to reading local files.
+"""
 
 import contextlib
+import functools
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
 import av
+from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-from pipeline.errors import ProbeError
+from pipeline.errors import DecodeError, LimitError, ProbeError
+from pipeline.video.limits import MAX_STREAMS, STANDARD_LIMITS, VideoLimits
+
+LEAD_ELSEWHERE = frozenset(
+    "avisynth concat concatf dash hls image2 image2pipe imf lavfi rtp rtsp sap sdp vapoursynth vobsub "
+    "webm_dash_manifest".split()
+)
+"""Formats of libav whose files name other files or addresses, or are programs."""
+
+_LISTS = {b"#EXTM3U": "an HLS playlist", b"ffconcat version": "a list of ffconcat", b"<MPD": "a DASH manifest",
+          b"v=0": "a session description (SDP)"}  # fmt: skip
+_HEAD_BYTES = 4096
 
 
 def local_path(uri: str) -> Path | None:
@@ -22,7 +39,11 @@ def local_path(uri: str) -> Path | None:
 
 @contextlib.contextmanager
 def open_bytes(uri: str) -> Iterator:
-    """A seekable binary file object for `uri`."""
+    """A seekable binary file object for `uri`.
+
+    Raises:
+        ProbeError: no filesystem that is installed has such addresses.
+    """
     path = local_path(uri)
     if path is not None:
         with open(path, "rb") as file:
@@ -31,32 +52,112 @@ def open_bytes(uri: str) -> Iterator:
     from apache_beam.io.filesystem import CompressionTypes
     from apache_beam.io.filesystems import FileSystems
 
+    try:
+        FileSystems.get_filesystem(uri)
+    except ValueError as error:
+        scheme = uri.partition("://")[0]
+        raise ProbeError(f"{uri!r}: no installed filesystem of Apache Beam reads {scheme}:// addresses. Download the "
+                         "file, or install the extra of apache-beam for that storage.") from error  # fmt: skip
     with FileSystems.open(uri, compression_type=CompressionTypes.UNCOMPRESSED) as file:
         yield file
 
 
+def require_regular_file(uri: str) -> None:
+    """Refuse a local path that is no file, or one without an end (a pipe, a device).
+
+    Raises:
+        ProbeError: it is not there, or not a regular file.
+    """
+    path = local_path(uri)
+    if path is not None and not path.is_file():
+        raise ProbeError(f"No file at {uri!r}." if not path.exists() else f"{uri!r} is not a regular file.")
+
+
 @contextlib.contextmanager
-def open_video(uri: str) -> Iterator[tuple[InputContainer, VideoStream]]:
+def open_video(
+    uri: str, limits: VideoLimits = STANDARD_LIMITS, hardware: str | None = None
+) -> Iterator[tuple[InputContainer, VideoStream]]:
     """The container at `uri` and its first real video stream (cover art does not count).
 
     A local path is handed to libav with the `file:` prefix, so that no name can be taken for another
     protocol; remote files are read through Beam's filesystems, never through libav's network code.
 
+    Args:
+        hardware: kind of device that is to decode, as FFmpeg names it (`cuda`), and never the processor instead.
     Raises:
-        ProbeError: not a video container, or no video stream in it.
+        ProbeError: not a video container, no video stream in it, or a list of other files.
+        LimitError: its pictures are larger than `limits`, or it has too many streams.
+        DecodeError: there is no such device, or it does not decode this codec.
     """
-    path = local_path(uri)
+    require_regular_file(uri)
+    max_pixels = {"max_pixels": str(limits.max_pixels)}
     with contextlib.ExitStack() as stack:
-        source = f"file:{path}" if path is not None else stack.enter_context(open_bytes(uri))
         try:
-            container = stack.enter_context(av.open(source, metadata_errors="replace"))
+            container = stack.enter_context(_container(uri, max_pixels, hardware))
         except av.error.FileNotFoundError as error:
             raise ProbeError(f"No file at {uri!r}.") from error
-        except (av.error.FFmpegError, ValueError) as error:
-            raise ProbeError(f"{uri!r} cannot be opened as a video: {reason(error)}.") from error
-        if container.format.name == "image2" or container.format.name.endswith("_pipe"):
+        except (av.error.FFmpegError, ValueError, NotImplementedError) as error:
+            if hardware:
+                raise DecodeError(f"{uri!r} cannot be decoded by a device of kind {hardware}: {reason(error)}. "
+                                  "Use --decoder pyav.") from error  # fmt: skip
+            raise _not_opened(uri, error) from error
+        if container.format.name.endswith("_pipe"):
             raise ProbeError(f"{uri!r} is a picture ({container.format.name}), not a video. Remove it from the input.")
-        yield container, _video_stream(container, uri)
+        if len(container.streams) > MAX_STREAMS:
+            raise LimitError(f"{uri!r} has {len(container.streams)} streams; at most {MAX_STREAMS} are read.")
+        stream = _video_stream(container, uri)
+        context = stream.codec_context
+        # where the size is too large for `max_pixels`, libav has put 0 in its place
+        check_pixels((context.height, context.width) if context.width else _claimed_hw(uri), limits, uri)
+        context.options = max_pixels
+        yield container, stream
+
+
+@contextlib.contextmanager
+def _container(uri: str, options: dict[str, str], hardware: str | None = None) -> Iterator[InputContainer]:
+    """`options` are those of the decoders that libav tries out while it opens the file."""
+    path = local_path(uri)
+    rules = {"format_whitelist": _formats(), "protocol_whitelist": "none" if path is None else "file"}
+    with contextlib.ExitStack() as stack:
+        source = stack.enter_context(open_bytes(uri)) if path is None else f"file:{path}"
+        device = HWAccel(device_type=hardware, allow_software_fallback=False) if hardware else None
+        yield stack.enter_context(
+            av.open(source, metadata_errors="replace", container_options=rules, options=options, hwaccel=device)
+        )
+
+
+@functools.cache
+def _formats() -> str:
+    return ",".join(sorted(av.formats_available - LEAD_ELSEWHERE))
+
+
+def _not_opened(uri: str, error: Exception) -> ProbeError:
+    with open_bytes(uri) as file:
+        head = file.read(_HEAD_BYTES).lstrip(b"\xef\xbb\xbf \t\r\n")
+    for mark, kind in _LISTS.items():
+        if head.startswith(mark) or (mark.startswith(b"<") and mark in head):
+            return ProbeError(f"{uri!r} is {kind}, which leads to other files or addresses. They are not followed: "
+                              "name the videos themselves.")  # fmt: skip
+    return ProbeError(f"{uri!r} cannot be opened as a video: {reason(error)}.")
+
+
+def _claimed_hw(uri: str) -> tuple[int, int]:
+    """Height and width of the stored pictures as the file claims them, found without any decoder; 0 for unknown."""
+    with _container(uri, {"codec_whitelist": "none"}) as container:
+        context = _video_stream(container, uri).codec_context
+        return context.height, context.width
+
+
+def check_pixels(hw: tuple[int, int], limits: VideoLimits, uri: str) -> None:
+    """Refuse pictures larger than the limit.
+
+    Raises:
+        LimitError: they are.
+    """
+    height, width = hw
+    if height * width > limits.max_pixels:
+        raise LimitError(f"{uri!r} has pictures of {width} x {height}; the limit is {limits.max_pixels} pixels "
+                         "(--max-pixels).")  # fmt: skip
 
 
 def _video_stream(container: InputContainer, uri: str) -> VideoStream:

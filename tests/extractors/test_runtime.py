@@ -5,7 +5,9 @@ import torch
 from torch import nn
 
 from extractors.backbones.catalog import build_backbone
+from extractors.errors import ConfigError
 from extractors.onednn import OneDnnConv3d, use_onednn
+from extractors.placement import CHILD_NUMBER
 from extractors.runtime import Runtime, fold_batch_norm
 
 SMALL = {"width": 8, "num_classes": 5}
@@ -125,3 +127,18 @@ def test_cuda_gives_the_embedding_of_the_cpu() -> None:
         runtime = Runtime(device="cuda")
         found = runtime.prepare(model).embed(runtime.to(clip)).cpu()
     torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3 * float(expected.abs().max()))
+
+
+def test_cuda_all_spreads_processes_over_the_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two devices that are not there: only the choice is tested."""
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    chosen = []
+    for number in ("0", "1", "2", "3"):
+        monkeypatch.setenv(CHILD_NUMBER, number)
+        chosen.append(str(Runtime(device="cuda:all").torch_device))
+    assert chosen == ["cuda:0", "cuda:1", "cuda:0", "cuda:1"]
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    with pytest.raises(ConfigError, match="shows 0 CUDA devices"):
+        Runtime(device="cuda:all")
+    with pytest.raises(ConfigError, match="Unknown device 'cpu:all'"):
+        Runtime(device="cpu:all")

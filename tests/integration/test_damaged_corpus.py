@@ -71,7 +71,7 @@ def test_every_file_has_a_row_and_every_good_file_its_features(corpus: tuple, tm
         row = rows[video_id_for(name)]
         assert (row["status"], row["damage"], row["num_frames"]) == ("ok", None, 30), name
         assert len(bank.table("shots", row["video_id"])) == 2, name
-        assert len(bank.features("clip.hoghof", row["video_id"])) == 2, name
+        assert len(bank.features("clip.slowfast_compact", row["video_id"])) == 2, name
     for name in bad:
         row = rows[video_id_for(name)]
         assert row["status"] == "ok" or (row["error_stage"] and row["error_class"] and row["error_message"]), name

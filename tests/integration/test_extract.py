@@ -58,11 +58,11 @@ def test_the_bank_holds_what_was_asked_for(whole: Path) -> None:
     shots = bank.table("shots", "a~clip.mp4").to_pylist()
     assert [(shot["start_frame"], shot["end_frame"]) for shot in shots] == [(0, 50), (50, 100), (100, 150)]
     assert len(bank.table("detections", "a~clip.mp4")) >= 4
-    assert len(bank.features("clip.hoghof", "b~clip.mp4")) == 3
+    assert len(bank.features("clip.slowfast_compact", "b~clip.mp4")) == 3
     assert len(bank.features("person.hsv_stripes")) == len(bank.table("detections"))
-    window = bank.window("clip.hoghof", "a~clip.mp4", 3.0, before_s=1.0, after_s=1.0)
-    assert window.times_s.tolist() == [2.5, 3.5]
-    assert window.features.shape == (2, bank.spaces["clip.hoghof"].dim)
+    window = bank.window("clip.slowfast_compact", "a~clip.mp4", 3.0, before_s=1.0, after_s=1.0)
+    assert window.times_s.tolist() == [2.0, 3.0]
+    assert window.features.shape == (2, bank.spaces["clip.slowfast_compact"].dim)
 
 
 @pytest.mark.parametrize(("workers", "segment_s"), [(1, 1.0), (2, 1.0), (2, 1e9)])
@@ -84,8 +84,8 @@ def test_every_frame_is_decoded_once(corpus: Path, tmp_path: Path) -> None:
     assert 1.0 <= counters["frames_decoded"] / counters["frames_in_video"] <= 1.10
     whole_run = run([str(long)], tmp_path / "bank2", segment_s=1e9).counters
     assert whole_run["frames_decoded"] == 1001  # the first picture is also decoded by probe
-    # shots take every frame; clips one in 2 to 3 (10 Hz of 25 fps); people one a second
-    assert whole_run["pictures_converted"] == 1000 + 400 + 40
+    # shots take every frame; clips 15 a second of 25, all but the half second after the last clip; people one a second
+    assert whole_run["pictures_converted"] == 1000 + 593 + 40
 
 
 def test_a_second_run_does_nothing_and_a_changed_stage_runs_alone(corpus: Path, whole: Path, tmp_path: Path) -> None:
@@ -95,13 +95,13 @@ def test_a_second_run_does_nothing_and_a_changed_stage_runs_alone(corpus: Path, 
     assert (again.up_to_date, again.counters) == (3, {})
     before = contents(bank)
     changed = run(corpus, bank, settings=["clips.hop_s=0.5"])
-    assert {name for name in changed.counters if name.startswith("rows.")} == {"rows.features/clip.hoghof"}
-    assert changed.counters["pictures_converted"] < 200
+    assert {name for name in changed.counters if name.startswith("rows.")} == {"rows.features/clip.slowfast_compact"}
+    assert changed.counters["pictures_converted"] < 350
     after = contents(bank)
     assert {name: after[name] == before[name] for name in ("shots", "detections", "tracks", "person.hsv_stripes")} == {
         "shots": True, "detections": True, "tracks": True, "person.hsv_stripes": True,
     }  # fmt: skip
-    assert len(after["clip.hoghof"]) > len(before["clip.hoghof"])
+    assert len(after["clip.slowfast_compact"]) > len(before["clip.slowfast_compact"])
 
 
 def test_a_changed_tracker_decodes_nothing(corpus: Path, whole: Path, tmp_path: Path) -> None:
@@ -199,9 +199,9 @@ def test_command_line(corpus: Path, tmp_path: Path) -> None:
     assert facts["videos"] == {"ok": 3, "failed": 1}
     assert facts["failures"][0]["stage"] == "probe"
     assert longform("verify", bank).returncode == 0
-    window = longform("window", bank, "--space", "clip.hoghof", "--video", "b~clip.mp4", "--at", "1", "--after", "2",
-                      "--json")  # fmt: skip
-    assert json.loads(window.stdout)["times_s"] == [1.5, 2.5]
+    window = longform("window", bank, "--space", "clip.slowfast_compact", "--video", "b~clip.mp4",
+                      "--at", "1", "--after", "2", "--json")  # fmt: skip
+    assert json.loads(window.stdout)["times_s"] == [1.0, 2.0]
     before = json.loads(longform("inspect", bank, "--json").stdout)
     assert longform("compact", bank).returncode == 0
     after = json.loads(longform("inspect", bank, "--json").stdout)
@@ -209,7 +209,7 @@ def test_command_line(corpus: Path, tmp_path: Path) -> None:
     assert after["files"] < before["files"]
     wrong = longform("window", bank, "--space", "clip.hoghov", "--video", "x", "--at", "1")
     assert wrong.returncode == 2
-    assert "clip.hoghof" in wrong.stderr
+    assert "clip.slowfast_compact" in wrong.stderr
     assert "Traceback" not in wrong.stderr
 
 

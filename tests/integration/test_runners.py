@@ -105,11 +105,11 @@ def test_a_stop_leaves_a_good_bank_and_says_how_to_go_on(tmp_path: Path, number:
 
 
 def peak_mb(folder: Path, minutes: int) -> int:
-    """Peak memory of the worker on a video of so many minutes, unsplit, with all builtin stages."""
+    """Peak memory of the worker on a video of so many minutes, unsplit, with all stages of preset hoghof."""
     video, bank = folder / f"{minutes}.mp4", folder / f"bank{minutes}"
     loop_video(folder / "clip.mp4", video, min_seconds=60 * minutes)
     shutil.rmtree(bank, ignore_errors=True)
-    config = build_config(segment_s=1e9, settings=["people.rate_hz=0.05"])
+    config = build_config("hoghof", segment_s=1e9, settings=["people.rate_hz=0.05"])
     report = extract([str(video)], str(bank), config, workers=1, quiet=True)
     assert report.ok == 1
     assert report.counters["rows.features/clip.hoghof"] >= 60 * minutes

@@ -37,9 +37,9 @@ def test_extract_resume_and_compact_on_s3(s3: FaultyS3, tmp_path: Path) -> None:
     assert len(FeatureBank.open(bank).table("shots", "clip.mp4")) == 2
     again = longform(*words, env=environment)
     assert "1 were up to date" in again.stdout
-    before = FeatureBank.open(bank).features("clip.hoghof").to_pylist()
+    before = FeatureBank.open(bank).features("clip.slowfast_compact").to_pylist()
     assert longform("compact", bank, env=environment).returncode == 0
-    assert FeatureBank.open(bank).features("clip.hoghof").to_pylist() == before
+    assert FeatureBank.open(bank).features("clip.slowfast_compact").to_pylist() == before
     assert verify(bank).is_whole
 
 

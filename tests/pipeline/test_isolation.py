@@ -6,10 +6,13 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import psutil
 import pytest
 
+from extractors.placement import share
 from pipeline.isolation import STOPPED, Limits, Slots, beat
 
 HERE = "tests.pipeline.test_isolation"
@@ -21,6 +24,14 @@ def double(number: int) -> int:
 
 def pid() -> int:
     return os.getpid()
+
+
+def number_beside_others(meeting: Path, others: int) -> int:
+    """The number of this child, when so many are at work at once."""
+    (meeting / str(os.getpid())).touch()
+    while len(list(meeting.iterdir())) < others:
+        time.sleep(0.01)
+    return share(100)
 
 
 def crash() -> None:
@@ -93,6 +104,22 @@ def test_a_broken_call_names_its_reason_and_the_next_one_works(
     assert slots.call(f"{HERE}:double", (4,), Limits()).result == 8
 
 
+def test_children_side_by_side_have_numbers_and_a_new_one_takes_that_of_a_dead_one(tmp_path: Path) -> None:
+    made = Slots(3)
+    try:
+        for meeting in (tmp_path / "first", tmp_path / "second"):
+            meeting.mkdir()
+            with ThreadPoolExecutor(3) as threads:
+                calls = [
+                    threads.submit(made.call, f"{HERE}:number_beside_others", (meeting, 3), Limits(stall_s=100))
+                    for _ in range(3)
+                ]
+            assert sorted(call.result().result for call in calls) == [0, 1, 2]
+            made.call(f"{HERE}:leave", (), Limits())
+    finally:
+        made.close()
+
+
 def test_an_exception_keeps_the_child(slots: Slots) -> None:
     before = slots.call(f"{HERE}:pid", (), Limits()).result
     error = slots.call(f"{HERE}:fail", (), Limits()).error
@@ -102,7 +129,7 @@ def test_an_exception_keeps_the_child(slots: Slots) -> None:
 
 
 def test_slow_work_that_shows_progress_is_left_alone(slots: Slots) -> None:
-    assert slots.call(f"{HERE}:work_slowly", (2.0,), Limits(stall_s=0.5)).result == "done"
+    assert slots.call(f"{HERE}:work_slowly", (4.0,), Limits(stall_s=1.5)).result == "done"
 
 
 def test_children_leave_when_their_parent_is_killed() -> None:

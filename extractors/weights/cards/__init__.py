@@ -11,9 +11,19 @@ import difflib
 
 from extractors.errors import WeightsError
 from extractors.weights.card import WeightCard
-from extractors.weights.cards import coviar, detectors, inception, lfb, nonlocal_nets, pyslowfast, pytorchvideo
+from extractors.weights.cards import (
+    coviar,
+    detectors,
+    inception,
+    lfb,
+    nonlocal_nets,
+    packaged,
+    pyslowfast,
+    pytorchvideo,
+)
 
 FAMILIES: dict[str, tuple[WeightCard, ...]] = {
+    "In this package": packaged.CARDS,
     "PySlowFast": pyslowfast.CARDS,
     "PyTorchVideo": pytorchvideo.CARDS,
     "Non-local networks (Caffe2)": nonlocal_nets.CARDS,

@@ -1,3 +1,4 @@
+const NAMED_GAPS = 8;
 const state = { video: null, at_s: 0, track: null, prediction: null };
 const list = videoList((video) => open(video));
 const view = momentView((track) => go(state.at_s, track));
@@ -18,12 +19,20 @@ function factsOf(video) {
   return [...facts, video.uri];
 }
 
+/** When a damaged video has no pictures, in words. */
+function gapsOf(video) {
+  if (!video.gaps.length) return "";
+  const spans = video.gaps.slice(0, NAMED_GAPS).map((gap) => `${clock(gap.start_s, 2)} to ${clock(gap.end_s, 2)}`);
+  const more = video.gaps.length + video.gaps_left_out - spans.length;
+  return `. No pictures from ${spans.join(", ")}${more ? ` and ${counted(more, "more span")}` : ""}`;
+}
+
 function notesOf(video) {
   if (video.status !== "ok") {
     const where = video.error_at_s === null ? "" : ` at ${clock(video.error_at_s, 2)}`;
     return [`Failed at stage ${video.error_stage}${where}. ${video.error_class}: ${video.error_message}`];
   }
-  const notes = video.damage ? [`Damaged: ${video.damage}`] : [];
+  const notes = video.damage ? [`Damaged: ${video.damage}${gapsOf(video)}`] : [];
   if (video.shown === undefined) return [...notes, "This video is in the list only: make a page of its own with --video."];
   const detail = detailOf(video.shown);
   return [...notes, ...detail.notes, ...(detail.pictures.note ? [detail.pictures.note] : [])];

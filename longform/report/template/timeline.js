@@ -13,6 +13,7 @@ function timeLine(pick) {
   const layer = document.createElement("canvas");
   const attention = attentionLane();
   let detail = null;
+  let gaps = [];
   let duration = 1;
   let span = [0, 1];
   let playhead = 0;
@@ -96,6 +97,18 @@ function timeLine(pick) {
     }
   }
 
+  /** Time of which the video has no pictures that can be read, over the strip. */
+  function drawGaps(context) {
+    context.fillStyle = style("--warning");
+    context.globalAlpha = 0.6;
+    for (const gap of gaps) {
+      if (gap.end_s > span[0] && gap.start_s < span[1]) {
+        context.fillRect(x(gap.start_s), AXIS_PX, Math.max(2, x(gap.end_s) - x(gap.start_s)), STRIP_PX);
+      }
+    }
+    context.globalAlpha = 1;
+  }
+
   function drawTracks(context) {
     const tracks = detail.tracks;
     const [lane, top] = [laneHeight(), tracksTop()];
@@ -143,7 +156,7 @@ function timeLine(pick) {
     if (!detail) return;
     canvas.style.height = `${height()}px`;
     const context = sharp(layer, width(), height());
-    for (const draw of [drawAxis, drawStrip, drawShots, drawTracks, drawOverview]) draw(context);
+    for (const draw of [drawAxis, drawStrip, drawGaps, drawShots, drawTracks, drawOverview]) draw(context);
     attention.draw(context, x, width(), attentionTop);
     drawMarks();
   });
@@ -244,6 +257,7 @@ function timeLine(pick) {
   return {
     open(video, newDetail) {
       detail = newDetail;
+      gaps = video.gaps;
       duration = Math.max(video.duration_s || 0, detail.shots.end_s.at(-1), 0.001);
       laneCount = detail.tracks.lane.reduce((most, lane) => Math.max(most, lane + 1), 0);
       shape = Math.min(2, Math.max(0.5, video.width / video.height || 16 / 9));

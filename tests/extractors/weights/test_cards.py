@@ -25,12 +25,13 @@ def test_names_are_not_used_twice() -> None:
 @pytest.mark.parametrize("known", CARDS.values(), ids=lambda known: known.name)
 def test_a_card_says_where_the_file_is_and_what_it_may_be_used_for(known: WeightCard) -> None:
     assert re.fullmatch(r"[a-z0-9_]+", known.name)
-    assert known.url.startswith("https://")
+    assert known.packaged or known.url.startswith("https://")
     assert known.licence
     assert known.source
     assert known.protocol or not known.accuracy
-    assert known.url.endswith(known.file_name) or "drive.google.com" in known.url
+    assert known.packaged or known.url.endswith(known.file_name) or "drive.google.com" in known.url
     assert all(0 < value < 100 for value in known.accuracy.values())
+    assert known.sha256 if known.packaged else known.url
     algorithm, _, prefix = known.digest_prefix.partition(":")
     assert (algorithm, len(prefix)) in (("", 0), ("md5", 6), ("sha256", 8))
 

@@ -65,7 +65,7 @@ def test_changed_weights_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("LONGFORM_WEIGHTS", str(tmp_path))
     assert _by_check(list(places.weights()))["files"].status == OK
     store = places.Store()
-    name = next(iter(places.CARDS))
+    name = next(name for name, card in places.CARDS.items() if not card.packaged)
     store.path(name).parent.mkdir(parents=True)
     store.path(name).write_bytes(b"one")
     store.verify([name])

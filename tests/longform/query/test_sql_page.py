@@ -14,7 +14,7 @@ from tests.pipeline.bank.helpers import Video, feature
 
 PAGE = Path(__file__).parents[3] / "docs" / "sql.md"
 QUERIES = dict(re.findall(r"\n([^\n]*?)[:.] ?[^\n]*\n(?:[^\n]+\n)*\n```sql\n(.*?)```", PAGE.read_text(), re.DOTALL))
-CLIPS = "clip.hoghof"
+CLIPS = "clip.slowfast_compact"
 
 
 def film(video_id: str, turn: float) -> Video:

@@ -6,9 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from longform.report.collect import lanes, listed_ids, summary, video_detail, video_facts
+from longform.report.collect import MOST_GAPS, lanes, listed_ids, summary, video_detail, video_facts
 from longform.report.maps import space_map
+from pipeline.bank.manifest import create_or_open
 from pipeline.bank.reader import FeatureBank
+from pipeline.bank.writer import BankWriter
 from tests.longform.report.film_bank import CLIPS, PEOPLE, SECONDS
 
 ROOM = {"shots": 100, "tracks": 100, "detections": 100}
@@ -70,6 +72,15 @@ def test_failed_and_damaged_videos_are_listed_first(bank: Path) -> None:
 def test_long_messages_are_cut(bank: Path) -> None:
     (row,) = video_facts(FeatureBank.open(bank), ["broken.mp4"], 8)
     assert row["error_message"] == "no video …"
+
+
+def test_gaps_are_in_the_facts_and_many_are_counted_only(tmp_path: Path) -> None:
+    create_or_open(str(tmp_path))
+    gaps = [{"start_s": float(i), "end_s": i + 0.5, "frames": 1} for i in range(MOST_GAPS + 7)]
+    row = {"video_id": "v", "uri": "v", "status": "ok", "stages": [], "damage": "frames are lost", "gaps": gaps}
+    BankWriter.open(str(tmp_path)).commit(row)
+    (found,) = video_facts(FeatureBank.open(tmp_path), ["v"], 8)
+    assert (found["gaps"], found["gaps_left_out"]) == (gaps[:MOST_GAPS], 7)
 
 
 def test_the_summary_counts_the_whole_bank(bank: Path) -> None:

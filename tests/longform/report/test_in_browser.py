@@ -266,9 +266,11 @@ def test_two_hours_open_and_move_quickly(browser: Browser, tmp_path: Path) -> No
     boxes = Boxes(at_s=times, frame=[int(25 * t) for t in times], box=[[0.1, 0.1, 0.2, 0.2]] * 72_000,
                   score=[0.5] * 72_000, label=["person"] * 72_000, track=[1] * 72_000)  # fmt: skip
     detail = VideoDetail(shots=shots, tracks=tracks, boxes=boxes, notes=[])
-    video = {"video_id": "long.mp4", "uri": "long.mp4", "status": "ok", "damage": None, "duration_s": 7200.0,
-             "fps": 25.0, "width": 640, "height": 360, "num_frames": 180_000, "codec": None, "rotation_deg": 0,
-             "source_bytes": 1, "rows": {"shots": 2000, "tracks": count}, "shown": 0}  # fmt: skip
+    video = {"video_id": "long.mp4", "uri": "long.mp4", "status": "ok", "damage": "frames are lost",
+             "gaps": [{"start_s": 60.0 * i, "end_s": 60.0 * i + 1.5, "frames": 3} for i in range(1, 101)],
+             "gaps_left_out": 7, "duration_s": 7200.0, "fps": 25.0, "width": 640, "height": 360,
+             "num_frames": 180_000, "codec": None, "rotation_deg": 0, "source_bytes": 1,
+             "rows": {"shots": 2000, "tracks": count}, "shown": 0}  # fmt: skip
     points = 6000
     space = {"name": "clip", "rows": points, "explained": (0.5, 0.1), "video": [0] * points,
              "at_s": np.linspace(0, 7199, points).round(2).tolist(), "track": [None] * points,
@@ -295,5 +297,8 @@ def test_two_hours_open_and_move_quickly(browser: Browser, tmp_path: Path) -> No
     )
     assert browser.text("#moment-facts").startswith("frame")
     assert "shot21 of 2,000" in browser.text("#moment-facts")
+    notes = browser.text("#video-notes")
+    assert "frames are lost. No pictures from 1:00.00 to 1:01.50, 2:00.00 to 2:01.50, " in notes
+    assert "and 99 more spans" in notes
     assert opened_s < 5
     assert moved_ms < 200

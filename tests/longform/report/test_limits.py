@@ -28,8 +28,9 @@ def test_a_page_that_is_full_to_its_limits_is_small_enough() -> None:
     time, name = 17999.999, "a~rather%20long~folder~and-a-long-name-of-a-video-file.mp4"
     row = {
         "video_id": name, "uri": f"/data/corpus/{name}", "status": "ok", "error_stage": None, "error_class": None,
-        "error_message": None, "error_at_s": None, "damage": None, "duration_s": time, "width": 1920, "height": 1080,
-        "num_frames": 431999, "fps": 23.976023976023978, "container": "mov,mp4,m4a,3gp,3g2,mj2", "codec": "h264",
+        "error_message": None, "error_at_s": None, "damage": None, "gaps": [], "gaps_left_out": 0, "duration_s": time,
+        "width": 1920, "height": 1080, "num_frames": 431999, "fps": 23.976023976023978,
+        "container": "mov,mp4,m4a,3gp,3g2,mj2", "codec": "h264",
         "pixel_format": "yuv420p", "rotation_deg": 0, "is_vfr": False, "source_bytes": 1234567890,
         "rows": {"shots": 1234, "tracks": 12345, "detections": 123456},
     }  # fmt: skip

@@ -18,10 +18,12 @@ from extractors.networks import NetworkSource, network_source
 from extractors.runtime import Runtime
 from extractors.weights.cards import CARDS
 from pipeline.errors import ConfigError
-from pipeline.features.networks import NetworkClipConfig, NetworkClipStage
+from pipeline.features import networks
+from pipeline.features.networks import NetworkClipConfig, NetworkClipStage, loaded
 from pipeline.presets import PRESETS, NetworkOptions, build_config
 from pipeline.sample.encode import Coding
 from pipeline.sample.samples import make_clip
+from pipeline.tallies import taken
 from pipeline.video.decode import decode
 from pipeline.video.frames import DecodeStats
 from pipeline.video.geometry import PictureSpec
@@ -83,6 +85,29 @@ def test_batches_change_rounding_only(video: Path, network: NetworkSource) -> No
         np.testing.assert_allclose(a["feature"], b["feature"], rtol=1e-4, atol=1e-5)
 
 
+def test_a_batch_that_does_not_fit_is_halved_and_counted(
+    video: Path, network: NetworkSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The device is a stand-in with room for two clips, and torch's own error; CUDA itself is not tested here."""
+    singles = rows_of(NetworkClipStage(network, Runtime()), video)
+    model = loaded(network, Runtime())
+    embed = model.embed
+
+    def crowded(clips: torch.Tensor) -> torch.Tensor:
+        if len(clips) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
+        return embed(clips)
+
+    monkeypatch.setattr(model, "embed", crowded)
+    monkeypatch.setattr(networks, "_batches", {})
+    taken()
+    halved = rows_of(NetworkClipStage(network, Runtime(), NetworkClipConfig(batch=4)), video)
+    assert taken() == {"batches_halved": 1}
+    assert [row["at_s"] for row in halved] == [row["at_s"] for row in singles]
+    for a, b in zip(singles, halved, strict=True):
+        np.testing.assert_allclose(a["feature"], b["feature"], rtol=1e-4, atol=1e-5)
+
+
 def test_a_frame_is_prepared_once_for_all_clips(
     video: Path, network: NetworkSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -138,7 +163,12 @@ def test_without_weights_it_refuses_and_says_how_to_get_them(tmp_path: Path, mon
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in sorted(PRESETS.keys() - {"builtin", "ava", "lvu", "text"}) if not name.startswith("lfb-")]
+    "name",
+    [
+        name
+        for name in sorted(PRESETS.keys() - {"builtin", "hoghof", "ava", "lvu", "text", "compressed"})
+        if not name.startswith("lfb-")
+    ],
 )
 def test_every_preset_names_its_networks_own_checkpoint(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -157,9 +187,9 @@ def test_weights_of_another_network_are_refused_by_name() -> None:
 
 def test_options_for_networks_are_refused_where_there_is_none() -> None:
     with pytest.raises(ConfigError, match="takes no --weights"):
-        build_config("builtin", networks=NetworkOptions(weights=("untrained",)))
+        build_config("hoghof", networks=NetworkOptions(weights=("untrained",)))
     with pytest.raises(ConfigError, match="takes no --device"):
-        build_config("builtin", networks=NetworkOptions(device="cuda"))
+        build_config("hoghof", networks=NetworkOptions(device="cuda"))
 
 
 def test_a_device_that_is_not_there_is_an_error_that_says_what_is() -> None:

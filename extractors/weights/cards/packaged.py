@@ -1,0 +1,25 @@
+"""Weights that come with this program, in `extractors/weights/builtin/`."""
+
+from __future__ import annotations
+
+from extractors.clips.input import ClipInput
+from extractors.weights.card import WeightCard
+
+CARDS: tuple[WeightCard, ...] = (
+    WeightCard(
+        name="slowfast_compact_motions",
+        model="slowfast_compact",
+        options={"num_classes": 54},
+        url="",
+        packaged=True,
+        file_name="slowfast_compact_motions.safetensors",
+        container="longform",
+        licence="Apache-2.0",
+        sha256="9f1329e17181ac58c50b07bac124b8f46172f1682162083c1344fff5c83b31e2",
+        num_classes=54,
+        classes="generated-motions",
+        input=ClipInput(num_frames=16, stride=2, short_side_px=112, crop_px=112, square=True, resize="smooth"),
+        source="trained by this project: benchmarks/builtin_network, docs/builtin-weights.md",
+        note="Learned from generated videos only, in minutes of a CPU: it tells scenes and motions apart, not actions.",
+    ),
+)
