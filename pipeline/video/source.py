@@ -96,7 +96,7 @@ def open_video(
             container = stack.enter_context(_container(uri, max_pixels, hardware))
         except av.error.FileNotFoundError as error:
             raise ProbeError(f"No file at {uri!r}.") from error
-        except (av.error.FFmpegError, ValueError, NotImplementedError) as error:
+        except (av.error.FFmpegError, ValueError, NotImplementedError, RuntimeError) as error:
             if hardware:
                 raise DecodeError(f"{uri!r} cannot be decoded by a device of kind {hardware}: {reason(error)}. "
                                   "Use --decoder pyav.") from error  # fmt: skip

@@ -56,6 +56,7 @@ CASES = {
     "16_pixels": Case(suffix=".mkv", coding=Coding(codec="ffv1"), size_hw=(16, 16), decord=False),
 }
 RGB = PictureSpec()
+CARD = Path("/dev/nvidiactl")
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +92,8 @@ def _frames(facts: VideoFacts, segment: Segment, backend: str) -> list[Frame]:
 def backend(request: pytest.FixtureRequest) -> str:
     if request.param == "decord":
         pytest.importorskip("decord")
+    if request.param == "nvdec" and not CARD.exists():
+        pytest.skip("no NVIDIA card")
     return request.param
 
 

@@ -8,7 +8,7 @@ from extractors.classes import CLASS_LISTS, class_names
 from extractors.errors import ConfigError
 
 
-@pytest.mark.parametrize("name", CLASS_LISTS)
+@pytest.mark.parametrize("name", [name for name in CLASS_LISTS if name[-1].isdigit()])
 def test_a_list_has_as_many_different_names_as_it_says(name: str) -> None:
     names = class_names(name, num_classes=int(name.rpartition("-")[2]))
     assert len(set(names)) == len(names)

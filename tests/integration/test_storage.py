@@ -55,7 +55,8 @@ def test_an_outage_ends_the_run_and_blames_no_video(s3: FaultyS3, tmp_path: Path
     assert longform("extract", str(videos), "--bank", local, *words, env=environment).returncode == 0
     s3.fault = some(["503", "drop", "500"], every=23)
     done = longform("extract", str(videos / "a.mp4"), "--bank", remote, *words, env=environment)
-    assert (done.returncode, done.stderr) == (0, "")
+    said = [line for line in done.stderr.splitlines() if "s3fs.cc" not in line]  # Arrow's own, of a retry
+    assert (done.returncode, said) == (0, [])
     assert s3.faults >= 3
     s3.fault = lambda method, path: "503" if method == "POST" and "frame_scores" in path else None
     done = longform("extract", str(videos), "--bank", remote, *words, env=environment)

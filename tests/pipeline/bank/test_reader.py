@@ -298,7 +298,7 @@ def test_inspect_counts_from_the_videos_rows(tmp_path: Path) -> None:
     assert found["tables"] == {"shots": 4, "detections": 12, "tracks": 2}
     assert found["spaces"] == {CLIPS: {"dim": 4, "rows": 6}, PEOPLE: {"dim": 3, "rows": 12}}
     assert found["failures"] == [{"video_id": "c", "stage": "probe", "error": "E: m"}]
-    assert found["damaged"] == [{"video_id": "b", "damage": "cut short at 3 s"}]
+    assert found["damaged"] == [{"video_id": "b", "damage": "cut short at 3 s", "gaps": None}]
     assert found["bytes"] == sum(p.stat().st_size for t in ("shots", "detections", "tracks", "features")
                                  for p in (tmp_path / t).rglob("*.parquet"))  # fmt: skip
     assert found["hours"] == pytest.approx(12 / 3600)

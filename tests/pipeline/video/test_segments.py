@@ -44,7 +44,7 @@ def test_segments_cover_every_frame_once(video: tuple, segment_s: float) -> None
     pts = np.cumsum([first, *steps])
     key_pts = np.unique(pts[[0, *(key for key in keys if key < len(pts))]])
     measured = measured_of(pts, time_base)
-    original, module._decodable = module._decodable, lambda uri, cuts: (cuts, len(cuts))
+    original, module._decodable = module._decodable, lambda uri, cuts, limits: (cuts, len(cuts))
     try:
         segments, _ = plan_segments("x", measured, PacketIndex(pts=pts, key_pts=key_pts, last_duration=1), segment_s)
     finally:
