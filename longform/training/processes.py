@@ -81,5 +81,6 @@ def joined_processes(runtime: Runtime) -> Iterator[Processes]:
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
     try:
         yield Processes(device=device, rank=dist.get_rank(), count=count)
+        dist.barrier()  # Gloo can abort a process that leaves while another still talks to it
     finally:
         dist.destroy_process_group()
