@@ -20,9 +20,10 @@ from pipeline.errors import ConfigError, InputError, PipelineError, StrictStopEr
 from pipeline.events import EventFiles
 from pipeline.inputs import Inputs, find_videos
 from pipeline.jobs import VideoSource
+from pipeline.printing import some
 from pipeline.progress import ProgressReport
 from pipeline.repair import mark, plan_repair, put_back_shared_files, remaining
-from pipeline.retry import plan_retry, some
+from pipeline.retry import plan_retry
 from pipeline.rows import VideoRow, committed_fingerprints
 from pipeline.run_record import RunMetrics, RunRecord, begun, new_run_id
 from pipeline.settings import RunSettings, forget_stop

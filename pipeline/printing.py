@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 PIPE_WIDTH = 200
 """Columns of a table that goes into a pipe or a file."""
 
+NAMED = 5
+"""Names of a long list that a message shows."""
+
 _NOT_SHOWN = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 """Control characters, separators of lines, changes of the writing direction, and halves of characters."""
 
@@ -36,6 +39,12 @@ def _escape(found: re.Match[str]) -> str:
     if 0xDC80 <= code <= 0xDCFF:
         return f"\\x{code - 0xDC00:02x}"
     return found[0].encode("unicode_escape").decode("ascii")
+
+
+def some(names: Sequence[str]) -> str:
+    """The first names of a list, and how many more there are."""
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
 
 
 def lines(text: str, style: str = "") -> Text:

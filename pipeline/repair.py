@@ -28,10 +28,10 @@ from pipeline.config import ExtractConfig
 from pipeline.errors import ConfigError, InputError
 from pipeline.inputs import video_at
 from pipeline.jobs import VideoSource
+from pipeline.printing import some
 from pipeline.rows import printable
 
 ERROR_STAGE, ERROR_CLASS = "verify", "DamagedError"
-_NAMED = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,12 +124,14 @@ def plan_repair(bank: str, config: ExtractConfig, given: Sequence[VideoSource] |
             damages.append(Damage(source=source, row=row, paths=ours, message=message))
     if missing:
         raise InputError(
-            f"Cannot repair {_some(missing)}: the bank does not say where they are, or they are not there any more. "
+            f"Cannot repair {some(sorted(missing))}: the bank does not say where they are, or they are not there any "
+            "more. "
             "Give their files or folders as INPUT; then only these are repaired."
         )
     if foreign and not damages:
         raise ConfigError(
-            f"What is damaged was made by {_some(foreign)}, and preset {config.preset!r} makes {_some(_keys(config))}. "
+            f"What is damaged was made by {some(sorted(foreign))}, and preset {config.preset!r} makes "
+            f"{some(sorted(_keys(config)))}. "
             f"Give --preset and the other options of the run that made it; {NAME} lists all runs."
         )
     return RepairPlan(damages=tuple(damages), left=tuple(left))
@@ -204,8 +206,3 @@ def _delete_bad_copies(writer: BankWriter, problems: Iterable[Problem]) -> None:
             entries = (writer.current_row(problem.video_id) or {"files": []})["files"]
             for digest in {entry["sha256"] for entry in entries if entry["path"] == problem.path}:
                 filesystem.delete_quietly(writer.fs, filesystem.join(writer.root, COPIES, f"{digest}.npy"))
-
-
-def _some(names: Iterable[str]) -> str:
-    listed = sorted(names)
-    return ", ".join(listed[:_NAMED]) + (f" and {len(listed) - _NAMED} more" if len(listed) > _NAMED else "")

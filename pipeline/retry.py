@@ -13,10 +13,10 @@ from pipeline.bank.reader import FeatureBank
 from pipeline.errors import ConfigError, InputError
 from pipeline.inputs import video_at
 from pipeline.jobs import VideoSource
+from pipeline.printing import some
 
 ALL = "all"
 _COLUMNS = {"stage": "error_stage", "class": "error_class"}
-_NAMED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +83,3 @@ def plan_retry(bank: str, kinds: Sequence[str], given: Sequence[VideoSource]) ->
 def _kinds_of(rows: Sequence[dict[str, Any]]) -> str:
     counts = Counter((row["error_stage"], row["error_class"]) for row in rows).most_common()
     return ", ".join(f"{count} with stage={stage} class={name}" for (stage, name), count in counts)
-
-
-def some(names: Sequence[str]) -> str:
-    """The first names of a list, and how many more there are."""
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more

@@ -15,7 +15,6 @@ from longform.training.errors import TrainingError
 
 KINETICS_VIDEOS = 240_436
 """Training videos of Kinetics-400 behind the configurations of SlowFast."""
-UNITS = ("epochs", "steps")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,6 +131,24 @@ _NONLOCAL = Preset(
     sampling="wrapped",
 )
 
+_S3D = Preset(
+    summary="S3D",
+    model="s3dg",
+    lr=0.1,
+    unit="steps",
+    length=10_000,
+    drops=(),
+    short_side=(256, 256),
+    sampling="strided",
+    square=True,
+    bn_clips=6,
+    precise_batches=0,
+    test_clips=1,
+    test_crops=1,
+    test_crop=224,
+    test_sampling="all",
+)
+
 PRESETS: dict[str, Preset] = {
     "kinetics": _COSINE,
     "kinetics-4x16": dataclasses.replace(_COSINE, summary="the same, SlowFast 4x16", model="slowfast_4x16_r50"),
@@ -216,61 +233,24 @@ PRESETS: dict[str, Preset] = {
         frozen_norm=True,
         test_combine="max",
     ),
-    "s3d": Preset(
+    "s3d": dataclasses.replace(
+        _S3D,
         summary="S3D on Mini-Kinetics-200: 80 k steps of 336 clips, a tenth at 60 k and 70 k",
-        model="s3dg",
         batch=336,
-        lr=0.1,
-        unit="steps",
         length=80_000,
         drops=(60_000, 70_000),
-        short_side=(256, 256),
-        sampling="strided",
-        square=True,
-        bn_clips=6,
-        precise_batches=0,
-        test_clips=1,
-        test_crops=1,
-        test_crop=224,
-        test_sampling="all",
     ),
-    "s3d-ssv1": Preset(
-        summary="S3D on Something-Something: 10 k steps of 96 clips",
-        model="s3dg",
-        batch=96,
-        lr=0.1,
-        unit="steps",
-        length=10_000,
-        drops=(),
-        short_side=(256, 256),
-        sampling="strided",
-        flip=False,
-        square=True,
-        bn_clips=6,
-        precise_batches=0,
-        test_clips=1,
-        test_crops=1,
-        test_crop=224,
-        test_sampling="all",
+    "s3d-ssv1": dataclasses.replace(
+        _S3D, summary="S3D on Something-Something: 10 k steps of 96 clips", batch=96, length=10_000, flip=False
     ),
-    "s3d-transfer": Preset(
+    "s3d-transfer": dataclasses.replace(
+        _S3D,
         summary="S3D from Kinetics to UCF101 or HMDB51: 8 k steps of 48 clips, a tenth at 6 k",
-        model="s3dg",
         start="s3dg on Kinetics-400",
         batch=48,
         lr=0.01,
-        unit="steps",
         length=8_000,
         drops=(6_000,),
-        short_side=(256, 256),
-        sampling="strided",
-        square=True,
-        bn_clips=6,
-        precise_batches=0,
-        test_clips=1,
-        test_crops=1,
-        test_crop=224,
-        test_sampling="all",
     ),
 }
 
