@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable
 from decimal import Decimal
 from pathlib import Path
 from typing import IO, Any
@@ -20,6 +18,7 @@ from rich.text import Text
 from pipeline import printing
 from pipeline.bank.reader import FeatureBank
 from pipeline.bank.sql import SqlError, query, stream
+from pipeline.new_file import new_file
 
 FORMAT_OF_SUFFIX = {".csv": "csv", ".json": "json", ".parquet": "parquet"}
 VALUES_SHOWN = 4
@@ -40,8 +39,11 @@ def sql(arguments: argparse.Namespace) -> int:
         return 0
 
     def write(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> int:
-        with _replacing(Path(arguments.output)) as out:
-            return WRITERS[form](schema, batches, out)
+        try:
+            with new_file(Path(arguments.output)) as partial, partial.open("wb") as out:
+                return WRITERS[form](schema, batches, out)
+        except OSError as error:
+            raise SqlError(f"Cannot write {arguments.output!r}: {error.strerror or error}.") from error
 
     rows = stream(bank, arguments.query, write, allow_files=arguments.allow_files)
     print(f"{rows} rows in {printing.harmless(arguments.output)}", file=sys.stderr)
@@ -60,21 +62,6 @@ def _format(arguments: argparse.Namespace) -> str:
     if form == "parquet" and arguments.output is None and sys.stdout.isatty():
         raise SqlError("Cannot print Parquet on a terminal: expected -o FILE, or a pipe.")
     return form
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[IO[bytes]]:
-    """A file that takes its name once it is complete."""
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(scratch, "wb") as out:
-            yield out
-        scratch.replace(path)
-    except OSError as error:
-        raise SqlError(f"Cannot write {str(path)!r}: {error.strerror or error}.") from error
-    finally:
-        with suppress(OSError):
-            scratch.unlink()
 
 
 def _write_csv(schema: pa.Schema, batches: Iterable[pa.RecordBatch], out: IO[bytes]) -> int:

@@ -21,13 +21,13 @@ import numpy as np
 from longform.datasets.frame_lists import read_frame_lists
 from longform.interchange.bank_import import BankImport, ImportReport, ImportSettings, Row, vector
 from longform.interchange.errors import InterchangeError
-from longform.interchange.new_file import new_file
 from longform.interchange.python2_pickle import Pairs, write_python2_pickle
 from longform.interchange.source_file import SourceFile, read_pickle
 from pipeline.bank.reader import FeatureBank
 from pipeline.bank.rows import vectors_of
 from pipeline.bank.schema import FEATURES
 from pipeline.bank.vectors import to_float32
+from pipeline.new_file import new_file
 
 GRID_TOLERANCE = 1e-3
 """Of a frame: how far a time may lie from the frame whose key it gets."""
@@ -193,7 +193,8 @@ def export_lfb(
             keys = _keys(times_s + start_second, made, name)
             yield number if made.by_number else name, _moments(keys, features, made)
 
-    with new_file(path) as file:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with new_file(path) as partial, partial.open("wb") as file:
         write_python2_pickle(file, videos())
     return counts
 

@@ -8,16 +8,16 @@ import zipfile
 from collections.abc import Sequence
 from itertools import count
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
 from longform.interchange.errors import InterchangeError
 from longform.interchange.lvu import ENTRY, FEATURES_END, META_END, META_PREFIX, PERSON, SPACE, key_of
-from longform.interchange.new_file import new_file
 from pipeline.bank.reader import FeatureBank
 from pipeline.bank.rows import vectors_of
 from pipeline.bank.vectors import to_float32
+from pipeline.new_file import new_file
 
 FEATURE_DIM = 2304
 """Slow and fast features of SlowFast R101, what the released checkpoints take."""
@@ -43,6 +43,9 @@ def export_lvu(
     chosen = space or _only_person_space(bank)
     report: dict[str, Any] = {"space": chosen, "videos": 0, "boxes": 0, "without_boxes": [], "merged": 0}
     metas: dict[str, BoxMeta] = {}
+    features_folder, meta_folder = folder / "features", folder / "instance_meta"
+    for each in (features_folder, meta_folder):
+        each.mkdir(parents=True, exist_ok=True)
     status = bank.videos().select(["video_id", "status"]).to_pylist()
     for video_id in (row["video_id"] for row in status if row["status"] == "ok"):
         features, meta, merged = _video(bank, chosen, video_id)
@@ -53,10 +56,10 @@ def export_lvu(
         report["videos"] += 1
         report["boxes"] += sum(map(len, features.values()))
         report["merged"] += merged
-        with new_file(folder / "features" / f"{video_id}{FEATURES_END}") as file:
-            _write_npz(file, features)
+        with new_file(features_folder / f"{video_id}{FEATURES_END}") as partial:
+            _write_npz(partial, features)
     for task in tasks:
-        with new_file(folder / "instance_meta" / f"{META_PREFIX}{task}{META_END}") as file:
+        with new_file(meta_folder / f"{META_PREFIX}{task}{META_END}") as partial, partial.open("wb") as file:
             pickle.dump(metas, file, protocol=4)
     return report
 
@@ -98,13 +101,13 @@ def _video(bank: FeatureBank, space: str, video_id: str) -> tuple[BoxFeatures, B
     return features, meta, merged
 
 
-def _write_npz(file: BinaryIO, features: BoxFeatures) -> None:
+def _write_npz(path: Path, features: BoxFeatures) -> None:
     """As `numpy.savez(file, a=features)` of NumPy 1 writes it: the released code cannot read names of NumPy 2."""
     data = io.BytesIO()
     np.lib.format.write_array_header_1_0(data, {"descr": "|O", "fortran_order": False, "shape": ()})
     pickled = pickle.dumps(np.array(features, dtype=object), protocol=3)
     data.write(pickled.replace(b"cnumpy._core.multiarray\n", b"cnumpy.core.multiarray\n", 1))
-    with zipfile.ZipFile(file, "w") as archive:
+    with zipfile.ZipFile(path, "w") as archive:
         archive.writestr(zipfile.ZipInfo(f"{ENTRY}.npy"), data.getvalue())
 
 

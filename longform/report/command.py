@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import os
-import tempfile
 from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -31,6 +29,7 @@ from longform.report.maps import space_map
 from longform.report.page import render
 from pipeline.bank.errors import UnknownNameError
 from pipeline.bank.reader import FeatureBank
+from pipeline.new_file import new_file
 
 _MOST_SAID = 5
 
@@ -238,16 +237,9 @@ def _maps(
 def _write(output: Path, text: str) -> int:
     """Replace `output` in one step; its size in bytes."""
     data = text.encode("utf-8")
-    temporary = None
     try:
-        with tempfile.NamedTemporaryFile(dir=output.parent, prefix=f".{output.name}.", delete=False) as file:
-            temporary = file.name
-            file.write(data)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, output)
+        with new_file(output) as partial:
+            partial.write_bytes(data)
     except OSError as error:
-        if temporary is not None:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(temporary)
         raise ReportError(f"Cannot write {str(output)!r}: {error.strerror}. Give another place with -o.") from error
     return len(data)

@@ -10,7 +10,6 @@ Frames keep their times; sound is left out.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -26,6 +25,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from pipeline.errors import DecodeError
+from pipeline.new_file import new_file
 from pipeline.video.geometry import Geometry
 from pipeline.video.probe import COUNTED_CONTAINERS
 from pipeline.video.recoding import Recoding
@@ -54,8 +54,7 @@ def recompress(uri: str, path: Path, recoding: Recoding) -> Recompressed:
         DecodeError: not one picture of it can be decoded.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.part")
-    try:
+    with new_file(path) as partial:
         with open_video(uri) as (container, stream):
             pictures = _Pictures(container, stream)
             with av.open(f"file:{partial}", "w", format="mp4", options={"fflags": "+bitexact"}) as output:
@@ -63,9 +62,6 @@ def recompress(uri: str, path: Path, recoding: Recoding) -> Recompressed:
         if not count:
             raise DecodeError(f"{uri!r} opens, but not one picture of it can be decoded: {pictures.damage}.")
         size = partial.stat().st_size
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
     return Recompressed(path=path, num_frames=count, bytes=size, damage=pictures.damage)
 
 
