@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import partial
 
 from longform.lfb.hyperparameters import PUBLISHED_BATCH, SOURCES, published
-from longform.training.recipes import Recipe
+from longform.training.recipes import Recipe, add_workers_option
 
 OPERATORS = ("none", "nl", "avg", "max", "sto")
 WINDOWS_S = {"ava": 60, "epic-verb": 40, "epic-noun": 12, "charades": 10}
@@ -55,6 +55,7 @@ def configure_train(parser: argparse.ArgumentParser, *, task: str) -> None:
 
 def configure_eval(parser: argparse.ArgumentParser, *, task: str) -> None:
     """Add the options of `longform eval lfb-<task>`."""
+    add_workers_option(parser)
     _add_data(parser, task)
     parser.add_argument("--checkpoint", metavar="W", help="file in the folder of a run, or a released model, such as "
                         "r50_ava_nl_lfb")  # fmt: skip

@@ -133,12 +133,17 @@ def add_loop_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--show-schedule", action="store_true", help="print the schedule and train nothing")
     parser.add_argument("--quiet", action="store_true", help="no progress")
     _add_machine_options(parser)
+    add_workers_option(parser)
 
 
 def _add_machine_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="cpu", metavar="D", help="cpu, cuda, cuda:1, mps or auto "
                         "(default: %(default)s)")  # fmt: skip
     parser.add_argument("--precision", default="fp32", choices=("fp32", "bf16"), help="default: %(default)s")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
+
+
+def add_workers_option(parser: argparse.ArgumentParser) -> None:
+    """For training, and for evaluations that read ahead."""
     parser.add_argument("--workers", type=int, default=0, metavar="N", help="processes that read examples "
                         "(default: %(default)s)")  # fmt: skip
-    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
