@@ -43,13 +43,13 @@ class Sizes:
     network: str = "fast_4x16_r50"
     width: int = 8
     batch: int = 8
-    frames: int = 8
-    stride: int = 6
-    crop_px: int = 48
-    least_side_px: int = 54
+    frames: int = 16
+    stride: int = 3
+    crop_px: int = 45
+    least_side_px: int = 51
     lr: float = 0.01
     weight_decay: float = 1e-4
-    steps: int = 1400
+    steps: int = 4200
     drops: tuple[float, ...] = (0.45, 0.75, 0.9)
     """Shares of the steps after which the learning rate is a tenth."""
     warmup: float = 0.05

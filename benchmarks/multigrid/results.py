@@ -125,7 +125,7 @@ def plot(results: Results) -> str:
     points = {name: (results.of(name, training_cpu), results.of(name, top1)) for name in results.conditions}
     most_s = 1.1 * max(seconds.mean for seconds, _ in points.values())
     low = 5 * math.floor(min(_low(accuracy) for _, accuracy in points.values()) / 5 - 0.5)
-    high = 5 * math.ceil(max(_high(accuracy) for _, accuracy in points.values()) / 5 + 0.5)
+    high = min(100, 5 * math.ceil(max(_high(accuracy) for _, accuracy in points.values()) / 5 + 0.5))
 
     def x(seconds: float) -> float:
         return LEFT + (WIDTH - LEFT - RIGHT) * seconds / most_s

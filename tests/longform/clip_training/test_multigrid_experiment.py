@@ -124,6 +124,18 @@ def test_stored_results_are_whole() -> None:
     )
 
 
+def test_multigrid_is_as_good_as_the_baseline_and_faster() -> None:
+    results = Results.read(command.STORED)
+    accuracy = {name: results.of(name, top1) for name in CONDITIONS}
+    for name in ("short cycle", "long cycle", "both cycles"):
+        assert accuracy[name].mean > accuracy[BASELINE].mean - 1
+    assert accuracy[SHORTER].high < accuracy["both cycles"].low
+    faster = [results.over_baseline(name, training_cpu).mean for name in ("both cycles", "long cycle", "short cycle")]
+    assert faster[0] > 3
+    assert faster == sorted(faster, reverse=True)
+    assert faster[-1] > 1
+
+
 def test_what_is_no_result_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "other.json"
     path.write_text(json.dumps({"runs": []}))
