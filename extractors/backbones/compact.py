@@ -25,7 +25,7 @@ COLOUR_CHANNELS = (32, 64)
 COLOUR_CELL_PX = 4
 """Side of the squares whose mean colour the colour level sees."""
 
-DESCRIBED = ((0, 3), (1, 3), (7, 2), (9, 1))
+DESCRIBED = ((0, 4), (1, 4), (7, 2), (9, 2))
 """Levels of an embedding, as `forward_features` counts them, with the cells along a side of the picture: colours, and
 of the Slow pathway pool1, res4 and res5. Chosen on real clips (docs/builtin-weights.md)."""
 

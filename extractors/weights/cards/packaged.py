@@ -15,7 +15,7 @@ CARDS: tuple[WeightCard, ...] = (
         file_name="slowfast_compact_motions.safetensors",
         container="longform",
         licence="Apache-2.0",
-        sha256="9f1329e17181ac58c50b07bac124b8f46172f1682162083c1344fff5c83b31e2",
+        sha256="ff469226140f74919d4efba80bfc2e4c91aa5a1079247e7e821375551d5a5901",
         num_classes=54,
         classes="generated-motions",
         input=ClipInput(num_frames=16, stride=2, short_side_px=112, crop_px=112, square=True, resize="smooth"),
