@@ -22,6 +22,7 @@ import pyarrow as pa
 from pyarrow import fs as pafs
 
 from pipeline.bank.errors import BankError, StorageError
+from pipeline.bank.s3 import InsistentS3
 
 _OBJECT_STORES = frozenset({"s3", "gcs", "abfs"})
 ATTEMPTS_VARIABLE = "AWS_MAX_ATTEMPTS"
@@ -57,14 +58,8 @@ def _patient(fs: pafs.FileSystem) -> pafs.FileSystem:
     _, (options,) = fs.__reduce__()
     if fs.type_name == "gcs":
         return pafs.GcsFileSystem(**options | {"retry_time_limit": _GCS_PATIENCE})
-    return pafs.S3FileSystem(
-        **options
-        | {
-            "connect_timeout": _CONNECT_TIMEOUT_S,
-            "request_timeout": _ANSWER_TIMEOUT_S,
-            "retry_strategy": pafs.AwsStandardS3RetryStrategy(max_attempts=_attempts()),
-        }
-    )
+    timeouts = {"connect_timeout": _CONNECT_TIMEOUT_S, "request_timeout": _ANSWER_TIMEOUT_S}
+    return InsistentS3(attempts=_attempts(), **options | timeouts)
 
 
 def _attempts() -> int:

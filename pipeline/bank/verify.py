@@ -93,7 +93,7 @@ def verify(path: str | os.PathLike[str], quick: bool = False, video_ids: Collect
             break
         pending = changed
     shared, without_seal = _check_seals(fs, root)
-    report.problems = sorted({*report.problems, *shared})
+    report.problems = sorted({*report.problems, *shared, *_check_row_names(fs, root)})
     files = dict(zip(rows.all_files["path"].to_pylist(), rows.all_files["bytes"].to_pylist(), strict=True))
     report.videos, report.files, report.bytes = len(rows.index), len(files), sum(files.values())
     report.rows = sum(rows.rows_per_table().values())
@@ -122,6 +122,31 @@ def _seal_state(fs: pafs.FileSystem, path: str) -> SealState | None:
         return seal_state(filesystem.read_bytes(fs, path))
     except FileNotFoundError:
         return None
+
+
+def _check_row_names(fs: pafs.FileSystem, root: str) -> list[Problem]:
+    """Row files under another name than that of their video: readers list their rows, and writers do not see them."""
+    names = snapshot.own_row_names(fs, root)
+    with ThreadPoolExecutor(_THREADS) as pool:
+        ids = list(pool.map(lambda name: _ids_in(fs, filesystem.join(root, snapshot.FOLDER, name)), names))
+    problems = []
+    for name, found in zip(names, ids, strict=True):
+        expected = [snapshot.video_of(name)]
+        if found is not None and found != expected:
+            text = f"got {len(found)} rows, of {found[:1]}, expected one, of {expected}: {_FOREIGN}"
+            problems.append(Problem("misplaced_row", f"{snapshot.FOLDER}/{name}", "", text))
+    return problems
+
+
+def _ids_in(fs: pafs.FileSystem, path: str) -> list[str] | None:
+    """Videos of which a file holds rows; None if it cannot be read, which is a problem of its own."""
+    try:
+        table = snapshot.read_rows_file(fs, path)
+    except StorageError:
+        raise
+    except BankError:
+        return None
+    return None if table is None else table["video_id"].to_pylist()
 
 
 def _readable_rows(fs: pafs.FileSystem, root: str) -> tuple[Snapshot, list[Problem]]:

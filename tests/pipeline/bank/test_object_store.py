@@ -80,6 +80,20 @@ def test_what_does_not_pass_is_an_error_in_bounded_time(
     assert_whole(uri, warnings=[])
 
 
+@pytest.mark.parametrize("kind", ["500", "503"])
+def test_a_part_smaller_than_the_text_of_an_error_is_asked_for_again(s3: FaultyS3, kind: str) -> None:
+    """Arrow's own client gives up where the text does not fit into the buffer of what was asked for."""
+    fs, root = filesystem.open_location(s3.uri(f"small-{kind}"))
+    filesystem.write_bytes_atomic(fs, f"{root}/note", b"twenty bytes of text")
+    with fs.open_input_file(f"{root}/note") as file:
+        file.seek(7)
+        answers = iter([kind, kind])
+        s3.faults, s3.fault = 0, lambda method, path: next(answers, None)
+        assert (file.read(5), file.read(), s3.faults) == (b"bytes", b" of text", 2)
+    answers = iter([None, kind])
+    assert filesystem.read_bytes(fs, f"{root}/note") == b"twenty bytes of text"
+
+
 def test_an_answer_that_never_comes_is_asked_for_again(s3: FaultyS3, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(filesystem, "_ANSWER_TIMEOUT_S", 1.0)
     uri = s3.uri("slow")

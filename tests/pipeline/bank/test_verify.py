@@ -170,6 +170,22 @@ def test_leftovers_are_warnings(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("compacted", [False, True])
+def test_a_row_file_under_the_name_of_another_video_is_a_problem(tmp_path: Path, compacted: bool) -> None:
+    """Readers list it: a copy of an old row could even win over the true one."""
+    writer = new_bank(tmp_path)
+    for name in ("_v", "w"):
+        put(writer, video(name))
+    if compacted:
+        compact(tmp_path)
+    assert_whole(tmp_path, warnings=[])
+    source = tmp_path / "videos" / ("@compacted.parquet" if compacted else "@_v.parquet")
+    (tmp_path / "videos/copy.parquet").write_bytes(source.read_bytes())
+    [problem] = verify(tmp_path).problems
+    assert (problem.kind, problem.path, problem.video_id) == ("misplaced_row", "videos/copy.parquet", "")
+    assert f"got {2 if compacted else 1} rows, of ['_v'], expected one, of ['copy']" in problem.message
+
+
+@pytest.mark.parametrize("compacted", [False, True])
 def test_one_flipped_bit_in_any_file_is_found_and_its_videos_named(tmp_path: Path, compacted: bool) -> None:
     writer = new_bank(tmp_path)
     for name in ("a", "b"):
