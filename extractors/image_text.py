@@ -77,10 +77,19 @@ class ImageTextSource:
         return ImageTextModel(
             self,
             runtime.prepare(_weighted(transformers, self)),
-            _image_processor(transformers, self),
+            self.preparation(),
             _tokenizer(transformers, self),
             runtime,
         )
+
+    def preparation(self) -> ImagePreparation:
+        """What makes frames ready for the model; none of its weights is read.
+
+        Raises:
+            MissingDependency: a package that it needs is not installed.
+            ConfigError: its image processor cannot be made.
+        """
+        return ImagePreparation(_image_processor(require("transformers", step=_what(self.name), extra=EXTRA), self))
 
 
 def image_text_source(name: str, *, download: bool = True) -> ImageTextSource:
@@ -118,18 +127,11 @@ def image_text_source(name: str, *, download: bool = True) -> ImageTextSource:
     )
 
 
-class ImageTextModel:
-    """Features of pictures or clips, and of texts, whose cosines say how well they fit.
+class ImagePreparation:
+    """Resizing, cropping and normalising as a model's own image processor does it."""
 
-    Args:
-        model: a network of one of FAMILIES, prepared by `runtime`.
-        processor: its image processor.
-        tokenizer: what makes its texts tokens.
-    """
-
-    def __init__(self, source: ImageTextSource, model: Any, processor: Any, tokenizer: Any, runtime: Runtime) -> None:
-        self.source = source
-        self._model, self._processor, self._tokenizer, self._runtime = model, processor, tokenizer, runtime
+    def __init__(self, processor: Any) -> None:
+        self._processor = processor
 
     def prepare(self, picture: NDArray[np.uint8]) -> Tensor:
         """A frame (H, W, 3) uint8 RGB as the network wants it: (3, h, w) float32.
@@ -140,6 +142,22 @@ class ImageTextModel:
         check_frame(picture)
         pixels = self._processor(images=picture, input_data_format="channels_last", return_tensors="pt")["pixel_values"]
         return pixels.reshape(pixels.shape[-3:])
+
+
+class ImageTextModel:
+    """Features of pictures or clips, and of texts, whose cosines say how well they fit.
+
+    Args:
+        model: a network of one of FAMILIES, prepared by `runtime`.
+        preparation: what makes frames ready for it.
+        tokenizer: what makes its texts tokens.
+    """
+
+    def __init__(
+        self, source: ImageTextSource, model: Any, preparation: ImagePreparation, tokenizer: Any, runtime: Runtime
+    ) -> None:
+        self.source, self.prepare = source, preparation.prepare
+        self._model, self._tokenizer, self._runtime = model, tokenizer, runtime
 
     @torch.inference_mode()
     def embed(self, clip: Sequence[Tensor]) -> NDArray[np.float32]:

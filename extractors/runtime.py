@@ -32,18 +32,24 @@ class Runtime:
     """`fp32`, or `bf16`: weights and activations in bfloat16."""
     compile: bool = False
     """Compile the network on its first clip of each shape."""
+    shared: bool = False
+    """The child processes of a run have one process for each device run their networks."""
+    elsewhere: bool = False
+    """The device is one of other machines, which look for it when they prepare a network."""
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
             raise ConfigError(f"Unknown precision {self.precision!r}. Choose one of: {', '.join(PRECISIONS)}.")
-        self._check_device()
-
-    def _check_device(self) -> None:
         kind, _, index = self.device.partition(":")
         if self.device != ALL_CUDA and (kind not in ("cpu", "cuda", "mps", "auto") or (index and not index.isdigit())):
             raise ConfigError(
                 f"Unknown device {self.device!r}. Choose cpu, cuda, cuda:<number>, cuda:all, mps or auto."
             )
+        if not self.elsewhere:
+            self._look_for_device()
+
+    def _look_for_device(self) -> None:
+        kind, _, index = self.device.partition(":")
         number = 0 if self.device == ALL_CUDA else int(index or 0)
         if kind == "cuda" and number >= torch.cuda.device_count():
             raise ConfigError(
@@ -52,6 +58,16 @@ class Runtime:
             )
         if kind == "mps" and not torch.backends.mps.is_available():
             raise ConfigError(f"Device 'mps': torch {torch.__version__} finds none here. Use cpu.")
+
+    @property
+    def num_devices(self) -> int:
+        """Devices that a worker process uses; 1 where only other machines know."""
+        return max(1, torch.cuda.device_count()) if self.device == ALL_CUDA else 1
+
+    @property
+    def device_name(self) -> str:
+        """The device as cards state it: as it was asked for where other machines decide."""
+        return self.device if self.elsewhere else str(self.torch_device)
 
     @property
     def torch_device(self) -> torch.device:
@@ -69,7 +85,11 @@ class Runtime:
 
         Evaluation mode, batch normalisation folded into the convolutions before it, weights in the runtime's
         precision and channels-last layout on its device; on a CPU every convolution by oneDNN.
+
+        Raises:
+            ConfigError: this machine has no such device.
         """
+        self._look_for_device()
         model.eval().requires_grad_(False)
         fold_batch_norm(model)
         if self.torch_device.type == "cpu":

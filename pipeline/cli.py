@@ -74,6 +74,9 @@ def _what_to_extract(parser: argparse.ArgumentParser, number_of_inputs: str = "+
                         "the preset's own); for preset text hf:FOLDER or hf:OWNER/NAME; with several networks say "
                         "which: people=W; may be repeated")  # fmt: skip
     _network(parser)
+    parser.add_argument("--inference", default="auto", choices=("own", "shared", "auto"), help="who runs networks: "
+                        "each worker its own copy, or one process for each device for all workers; auto is shared on "
+                        "a GPU with several workers, else own (default: %(default)s)")  # fmt: skip
     parser.add_argument("--decoder", default="pyav", choices=("pyav", "nvdec", "decord"), help="nvdec has an NVIDIA "
                         "card decode, and never the processor (default: %(default)s)")  # fmt: skip
     parser.add_argument("--stall-s", type=float, default=300.0, metavar="S", help="give a video up after S seconds "
@@ -113,7 +116,7 @@ def _extract(parser: argparse.ArgumentParser) -> None:
         "Run the same command again to go on after a stop, or after adding videos: only what is missing or has "
         "changed is done. Exit status: 0 all videos are in the bank, 1 some failed (the bank holds the others, and "
         "the reasons), 2 nothing could be started. Options behind -- go to Apache Beam, such as "
-        "-- --runner=FlinkRunner --flink_master=HOST:8081."
+        "-- --runner=FlinkRunner --job_endpoint=HOST:8099; docs/running has each runner."
     )
 
 

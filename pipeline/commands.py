@@ -132,19 +132,54 @@ def _config(options: argparse.Namespace) -> "ExtractConfig":
     from pipeline.isolation import Limits
     from pipeline.presets import NetworkOptions, build_config
 
+    is_elsewhere = _is_elsewhere(options)
+    inference, inference_processes = _inference(options, is_elsewhere)
     return build_config(
         options.preset,
         only=options.only,
         extra=options.stage,
         settings=options.set,
         networks=NetworkOptions(
-            weights=tuple(options.weights), device=options.device, precision=options.precision, compile=options.compile
+            weights=tuple(options.weights),
+            device=options.device,
+            precision=options.precision,
+            compile=options.compile,
+            inference=inference,
+            elsewhere=is_elsewhere,
         ),
         segment_s=options.segment_s,
         decoder=options.decoder,
-        limits=Limits.shared(options.memory_budget, options.workers, stall_s=options.stall_s),
+        limits=Limits.shared(options.memory_budget, options.workers + inference_processes, stall_s=options.stall_s),
         video_limits=_video_limits(options),
     )
+
+
+def _is_elsewhere(options: argparse.Namespace) -> bool:
+    """Whether the workers are on other machines, or may be."""
+    if not options.beam_args:
+        return False
+    from pipeline.runners import LOCAL, runner_name
+
+    return runner_name(options.beam_args) not in LOCAL
+
+
+def _inference(options: argparse.Namespace, is_elsewhere: bool) -> tuple[str, int]:
+    """`own` or `shared`, with `auto` decided, and how many inference processes a worker process has."""
+    from pipeline.errors import ConfigError
+    from pipeline.presets import OWN, SHARED
+
+    is_linux, is_auto = sys.platform == "linux", options.inference == "auto"
+    if options.inference == SHARED and not is_linux:
+        raise ConfigError("--inference shared needs Linux: it hands memory without a name from process to process.")
+    gains_nothing = options.device == "cpu" or options.workers == 1 or not is_linux
+    if options.inference == OWN or (is_auto and gains_nothing):
+        return OWN, 0
+    from extractors.runtime import Runtime
+
+    runtime = Runtime(device=options.device, elsewhere=is_elsewhere)
+    if is_auto and runtime.torch_device.type == "cpu":
+        return OWN, 0
+    return SHARED, min(options.workers, runtime.num_devices)
 
 
 def extract(options: argparse.Namespace) -> int:
@@ -199,9 +234,11 @@ def _leave_cleanly_on_signals(bank: str) -> None:
 
 def _leave(signals: socket.socket, _keep_open: socket.socket, bank: str) -> NoReturn:
     from pipeline.isolation import close_all
+    from pipeline.watch import end_all
 
     number = signals.recv(1)[0]
     close_all(for_good=True)
+    end_all()
     clear_bar = "\r\x1b[2K\x1b[?25h" if sys.stderr.isatty() else ""
     message = (
         f"{clear_bar}Stopped. What was finished is in {bank}, and it is whole. Run the same command again to go on."

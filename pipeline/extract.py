@@ -191,7 +191,8 @@ class _Work:
 
     def _carry_out(self, writer: BankWriter, todo: Sequence[VideoSource]) -> RunRecord:
         """Run, and keep the record of it in the bank."""
-        from pipeline.run import RunOptions, run, runner_name
+        from pipeline.run import RunOptions, run
+        from pipeline.runners import runner_name
 
         ids = [video.video_id for video in todo]
         settings = RunSettings(

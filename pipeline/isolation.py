@@ -24,9 +24,9 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from multiprocessing import resource_tracker
+from multiprocessing import reduction, resource_tracker
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
 
@@ -34,6 +34,9 @@ from extractors.placement import CHILD_NUMBER
 from pipeline import timing
 from pipeline.errors import ConfigError
 from pipeline.timing import Times
+
+if TYPE_CHECKING:
+    from pipeline.inference.processes import InferenceProcesses
 
 POLL_S = 0.1
 LEAST_RSS_BYTES = 256 << 20
@@ -52,18 +55,18 @@ class Limits:
     """Most resident memory of the child."""
 
     @classmethod
-    def shared(cls, memory_bytes: int | None, workers: int, *, stall_s: float) -> "Limits":
-        """The share of one of `workers` children of `memory_bytes` for all; without, the default for each.
+    def shared(cls, memory_bytes: int | None, processes: int, *, stall_s: float) -> "Limits":
+        """The share of one of `processes` children of `memory_bytes` for all; without, the default for each.
 
         Raises:
             ConfigError: a share is less than a child needs before it opens a video.
         """
         if memory_bytes is None:
             return cls(stall_s=stall_s)
-        share = memory_bytes // workers
+        share = memory_bytes // processes
         if share < LEAST_RSS_BYTES:
             raise ConfigError(
-                f"--memory-budget of {memory_bytes / 2**20:.0f} MiB for {workers} workers leaves each "
+                f"--memory-budget of {memory_bytes / 2**20:.0f} MiB for {processes} processes leaves each "
                 f"{share / 2**20:.0f} MiB, expected at least {LEAST_RSS_BYTES >> 20}. Raise it or lower --workers."
             )
         return cls(stall_s=stall_s, max_rss_bytes=share)
@@ -127,6 +130,7 @@ class Pulse:
 
 
 _pulse: Pulse | None = None
+_pipe: Connection | None = None
 
 
 def beat(stage: str, at_s: float | None = None) -> None:
@@ -141,20 +145,35 @@ def place() -> tuple[str | None, float | None]:
     return _pulse.place if _pulse is not None else (None, None)
 
 
+def parent_pipe() -> Connection:
+    """In a child, its pipe to the parent. Messages that are no answer to a call reach `Child.on_request` there."""
+    if _pipe is None:
+        raise ConfigError("Shared inference is for the child processes of a run: use Runtime(shared=False) elsewhere.")
+    return _pipe
+
+
+def received_connection(pipe: Connection) -> Connection:
+    """A connection that the other end of `pipe` gives. Raises OSError, EOFError where that end is gone."""
+    return Connection(reduction.recv_handle(pipe))
+
+
 CHILD_ENVIRONMENT = {
     "ARROW_DEFAULT_MEMORY_POOL": "system",
     "MALLOC_ARENA_MAX": "1",
     "OMP_NUM_THREADS": "1",
+    "OMP_WAIT_POLICY": "PASSIVE",
     "OPENCV_FOR_THREADS_NUM": "1",
 }
 """Where the user says nothing else: allocators that give memory back (a worker had 46 % more after 3 hours of video
 than after 3 minutes with Arrow's own pool and has 8 % more so), and one thread for OpenCV and torch, since the
-children are the parallelism."""
+children are the parallelism. The threads of an inference process sleep while they wait for each other: awake they took
+seven times the processor time of the work on a machine that was busy."""
 
 
 @contextmanager
-def _child_environment() -> Iterator[None]:
-    new = {name: value for name, value in CHILD_ENVIRONMENT.items() if name not in os.environ}
+def _child_environment(threads: int) -> Iterator[None]:
+    wanted = CHILD_ENVIRONMENT | {"OMP_NUM_THREADS": str(threads)}
+    new = {name: value for name, value in wanted.items() if name not in os.environ}
     os.environ.update(new)
     try:
         yield
@@ -180,18 +199,24 @@ def _deaf_to_stop_signals() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+OnRequest = Callable[["Child", Any, Limits], None]
+"""What a parent does when a child asks it for something in the middle of a call."""
+
+
 class Child:
     """One child process, ready for calls. Its number tells it which of several devices to use."""
 
-    def __init__(self, number: int = 0) -> None:
-        self.number = number
+    def __init__(self, number: int = 0, *, threads: int = 1, on_request: OnRequest | None = None) -> None:
+        self.number, self.on_request = number, on_request
+        self.has_begun = threading.Event()
+        """Set when the first call is on its way to the child; what is given to it comes behind that."""
         context = multiprocessing.get_context("spawn")
         self._pulse = Pulse(context)
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(
             target=_serve, args=(theirs, self._pulse, os.getpid(), number), name="longform-child", daemon=True
         )
-        with _child_environment(), _deaf_to_stop_signals():
+        with _child_environment(threads), _deaf_to_stop_signals():
             self._process.start()
         theirs.close()
         self._peak_rss = 0
@@ -207,9 +232,8 @@ class Child:
         times = Times()
         try:
             self._pipe.send((target, args, keeps_spans))
-            result, error = None, self._watch(limits)
-            if error is None:
-                result, error, times = self._pipe.recv()
+            self.has_begun.set()
+            result, error, times = self._watch(limits)
         except (EOFError, OSError):
             result, error = None, self._post_mortem()
         wall_s = time.monotonic() - began
@@ -223,7 +247,12 @@ class Child:
             pid=self._process.pid or 0,
         )
 
-    def _watch(self, limits: Limits) -> CallError | None:
+    def give(self, message: Any, descriptor: int) -> None:
+        """Hand an open file to the child while it is at work. Raises OSError where the child is gone."""
+        self._pipe.send(message)
+        reduction.send_handle(self._pipe, descriptor, None)
+
+    def _watch(self, limits: Limits) -> tuple[Any, CallError | None, Times]:
         """Wait for the answer; kill the child and say why when it breaks a limit."""
         try:
             process = psutil.Process(self._process.pid)
@@ -233,15 +262,22 @@ class Child:
                 rss = process.memory_info().rss
                 self._peak_rss = max(self._peak_rss, rss)
                 if answered:
-                    return None
+                    message = self._pipe.recv()
+                    if isinstance(message, tuple):
+                        return message
+                    assert self.on_request is not None
+                    self.on_request(self, message, limits)
+                    since = time.monotonic()
+                    continue
                 if self._pulse.count != beats:
                     beats, since = self._pulse.count, time.monotonic()
                 elif time.monotonic() - since > limits.stall_s:
-                    return self._kill("Stalled", f"no progress for {limits.stall_s:g} s; the process was ended")
+                    message = f"no progress for {limits.stall_s:g} s; the process was ended"
+                    return None, self._kill("Stalled", message), Times()
                 if rss > limits.max_rss_bytes:
-                    return self._kill("MemoryLimit", _too_much(rss, limits.max_rss_bytes))
+                    return None, self._kill("MemoryLimit", _too_much(rss, limits.max_rss_bytes)), Times()
         except psutil.Error:
-            return self._post_mortem()
+            return None, self._post_mortem(), Times()
 
     def _kill(self, error_class: str, message: str) -> CallError:
         self.end()
@@ -260,6 +296,11 @@ class Child:
             message = f"the process ended by itself with exit code {code}"
         self.end()
         return CallError(error_class="Crashed", message=message, stage=stage, at_s=at_s)
+
+    @property
+    def beats(self) -> int:
+        """Beats of this child so far."""
+        return self._pulse.count
 
     @property
     def alive(self) -> bool:
@@ -293,10 +334,11 @@ class Slots:
     """At most `count` children of this process at work at once; callers queue for the next free one."""
 
     def __init__(self, count: int) -> None:
-        self._free = threading.Semaphore(count)
+        self._count, self._free = count, threading.Semaphore(count)
         self._lock = threading.RLock()
         self._idle: list[Child] = []
         self._busy: set[Child] = set()
+        self._inference: InferenceProcesses | None = None
         self._closed = False
         self.why_closed = ""
 
@@ -306,7 +348,8 @@ class Slots:
             with self._lock:
                 if self._closed:
                     return self._stopped()
-                child = self._idle.pop() if self._idle else Child(self._free_number())
+                self._idle = [child for child in self._idle if child.alive]
+                child = self._idle.pop() if self._idle else Child(self._free_number(), on_request=self._connect)
                 self._busy.add(child)
             try:
                 answer = child.call(target, args, limits, keeps_spans=keeps_spans)
@@ -317,9 +360,26 @@ class Slots:
                         self._idle.append(child)
             return self._stopped() if self._closed and answer.error else answer
 
+    @property
+    def beats(self) -> int:
+        """Beats of the children there are; another number means that one of them got on, or ended."""
+        with self._lock:
+            return sum(child.beats for child in (*self._idle, *self._busy))
+
     def _free_number(self) -> int:
         taken = {child.number for child in (*self._idle, *self._busy)}
         return next(number for number in itertools.count() if number not in taken)
+
+    def _connect(self, child: Child, request: Any, limits: Limits) -> None:
+        """Connect a child to an inference process."""
+        from pipeline.inference.processes import InferenceProcesses
+
+        with self._lock:
+            if self._inference is None:
+                self._inference = InferenceProcesses(self._count)
+                if self._closed:
+                    self._inference.close()
+        self._inference.connect(child, request, limits)
 
     def _stopped(self) -> Answer:
         return Answer(error=CallError(error_class=STOPPED, message=self.why_closed, stage=None, at_s=None))
@@ -330,8 +390,11 @@ class Slots:
             self._closed, self.why_closed = True, self.why_closed or why
             children = [*self._idle, *self._busy]
             self._idle.clear()
+            inference = self._inference
         for child in children:
             child.end()
+        if inference is not None:
+            inference.close()
 
 
 _slots: dict[int, Slots] = {}
@@ -344,6 +407,14 @@ def slots(count: int) -> Slots:
         if count not in _slots:
             _slots[count] = Slots(count)
         return _slots[count]
+
+
+def retire(children: Slots) -> None:
+    """End these children, and have the next run of this process make its own."""
+    with _slots_lock:
+        for count in [count for count, known in _slots.items() if known is children]:
+            del _slots[count]
+    children.close()
 
 
 @atexit.register
@@ -359,8 +430,8 @@ def close_all(*, for_good: bool = False) -> None:
 def _serve(pipe: Connection, pulse: Pulse, parent: int, number: int) -> None:
     """The child: answer calls until the parent hangs up or dies."""
     os.environ[CHILD_NUMBER] = str(number)
-    global _pulse
-    _pulse = pulse
+    global _pulse, _pipe
+    _pulse, _pipe = pulse, pipe
     threading.Thread(target=_leave_with, args=(parent,), daemon=True).start()
     functions: dict[str, Callable] = {}
     while True:
@@ -382,10 +453,10 @@ def _answer(functions: dict[str, Callable], target: str, args: tuple) -> tuple[A
     except Exception as error:  # noqa: BLE001  whatever a stage raises becomes the failure of one call
         stage, at_s = place()
         return None, CallError(
-            error_class=type(error).__name__,
+            error_class=getattr(error, "error_class", type(error).__name__),
             message=str(error) or type(error).__name__,
             stage=getattr(error, "stage", None) or stage,
-            at_s=at_s,
+            at_s=getattr(error, "at_s", at_s),
             traceback="".join(traceback.format_exception(error)),
         )
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from extractors.runtime import Runtime
     from pipeline.features.boxes import BoxStage
 
+OWN, SHARED = "own", "shared"
+
 HOG_SURE_ENOUGH = 0.6
 """Score of a HOG box from which it may be part of a track; its false alarms are mostly at 0.45 to 0.58."""
 
@@ -31,6 +33,10 @@ class NetworkOptions:
     device: str = "cpu"
     precision: str = "fp32"
     compile: bool = False
+    inference: str = OWN
+    """`own`: each child process has its copy of a network; `shared`: each device has one, for all of them."""
+    elsewhere: bool = False
+    """Networks run on other machines than this one."""
 
     def weights_of(self, own: Mapping[str, str]) -> dict[str, str]:
         """The weights of each role of a preset, whose own are `own`."""
@@ -52,7 +58,13 @@ class NetworkOptions:
         """How the networks run."""
         from extractors.runtime import Runtime
 
-        return Runtime(device=self.device, precision=self.precision, compile=self.compile)
+        return Runtime(
+            device=self.device,
+            precision=self.precision,
+            compile=self.compile,
+            shared=self.inference == SHARED,
+            elsewhere=self.elsewhere,
+        )
 
 
 UNTRAINED = "untrained"
@@ -80,6 +92,7 @@ def hoghof(networks: NetworkOptions) -> tuple[Stage, ...]:
     """As `builtin`, with HOG + HOF descriptors of clips: nothing in it is learned, and torch is not needed."""
     from pipeline.features.clips import ClipStage
 
+    networks = dataclasses.replace(networks, elsewhere=False)
     if networks != NetworkOptions():
         given = [field.name for field in dataclasses.fields(networks) if getattr(networks, field.name) != field.default]
         raise ConfigError(

@@ -11,29 +11,33 @@ commit protocol, not on what a runner retries.
 """
 
 import logging
+import platform
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, wait
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
 import apache_beam as beam
 from apache_beam.metrics import Metrics
-from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.runner import PipelineResult
 
 from pipeline import events, isolation
 from pipeline.bank.errors import StorageError
-from pipeline.errors import ConfigError, RunError
+from pipeline.errors import ConfigError, PipelineError, RunError
 from pipeline.jobs import Failure, Reply, SegmentJob, VideoJob, VideoSource
 from pipeline.run_record import RunMetrics, Timing
+from pipeline.runners import Place, place
 from pipeline.settings import RunSettings, stop, was_stopped
 from pipeline.steps import record_failure
+from pipeline.watch import Patience, Reporter, Watch, report, stall_limit_s, versions
 
+T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
-BUNDLES_PER_WORKER = 8
-"""Beam's local runner deals work out in equal bundles up front; with more bundles than workers, a worker
-that is done early takes the next bundle instead of waiting for the slowest."""
+POLL_S = 1.0
+CANCEL_S = 10.0
 
 COUNTS, TIMES = "longform", "longform.us"
 """Namespaces of Beam's metrics: counts, and distributions of microseconds by `<step>` and `<step>/<stage>`."""
@@ -55,6 +59,8 @@ class RunOptions:
     workers: int
     is_local: bool = True
     """The workers are threads of this process."""
+    versions: str = field(default_factory=versions)
+    """Of the driver."""
 
 
 def build(pipeline: beam.Pipeline, videos: Sequence[VideoSource], options: RunOptions) -> None:
@@ -107,9 +113,21 @@ class _IsolatedStep(beam.DoFn):
         self._step, self._options, self._args = step, options, args
         self._name = step.split(":")[1]
         self._label = " ".join([STEP_LABELS[self._name], *args])
+        self._reporter: Reporter | None = None
+
+    def setup(self) -> None:
+        """Begin to give signs to a driver elsewhere."""
+        if self._options.is_local:
+            return
+        if versions() != self._options.versions:
+            theirs, ours = self._options.versions, versions()
+            raise RunError(f"A worker on {platform.node()} has {ours}, the driver {theirs}: install the same.")
+        self._reporter = report(self._options.settings, self._options.workers)
 
     def process(self, job: VideoSource | SegmentJob | VideoJob) -> Iterator[Any]:
         settings = self._options.settings
+        if self._reporter is not None and self._reporter.is_over:
+            return
         if settings.strict and was_stopped(settings):
             return
         children = isolation.slots(self._options.workers)
@@ -208,17 +226,19 @@ def run(videos: Sequence[VideoSource], options: RunOptions, beam_args: Sequence[
     Raises:
         RunError: the runner gave up, for example because the bank cannot be written.
     """
-    runner, pipeline_options = _runner(list(beam_args), options.workers)
-    options = replace(options, is_local=runner is not None)
-    pipeline = beam.Pipeline(runner=runner, options=pipeline_options)
+    where = place(beam_args, options.workers)
+    options = replace(options, is_local=where.runner is not None)
+    pipeline = _pipeline(where)
     build(pipeline, videos, options)
     try:
-        result = pipeline.run()
-        result.wait_until_finish()
+        result = _carried_out_here(pipeline) if options.is_local else _carried_out_elsewhere(pipeline, where, options)
+    except PipelineError as error:
+        raise RunError(f"{error} {GO_ON}") from error
     except Exception as error:
         raise RunError(f"The run broke off: {_root_message(error)} {GO_ON}") from error
-    why_closed = isolation.slots(options.workers).why_closed
-    isolation.close_all()
+    finally:
+        why_closed = isolation.slots(options.workers).why_closed
+        isolation.close_all()
     if why_closed:
         raise RunError(f"The run broke off: {why_closed.rstrip('.')}. {GO_ON}")
     return metrics(result)
@@ -227,38 +247,74 @@ def run(videos: Sequence[VideoSource], options: RunOptions, beam_args: Sequence[
 GO_ON = "What was finished is in the bank, and it is whole. Run the same command again to go on, or with --verbose."
 
 
+def _pipeline(where: Place) -> beam.Pipeline:
+    try:
+        return beam.Pipeline(runner=where.runner, options=where.options)
+    except (ValueError, ImportError) as error:
+        raise ConfigError(f"Beam cannot take the options behind the --: {error}") from error
+
+
+def _carried_out_here(pipeline: beam.Pipeline) -> PipelineResult:
+    result = pipeline.run()
+    result.wait_until_finish()
+    return result
+
+
+def _carried_out_elsewhere(pipeline: beam.Pipeline, where: Place, options: RunOptions) -> PipelineResult:
+    """The result of a run whose workers give signs, and which is cancelled when they do not."""
+    threading.excepthook = _show_of_thread
+    stall_s = stall_limit_s(options.settings)
+    patience = Patience(start_s=where.start_s or stall_s, stall_s=stall_s)
+    with Watch(options.settings, patience, where.look_at) as watch:
+        result = pipeline.run()
+        waiting = in_background(result.wait_until_finish)
+        try:
+            while not wait([waiting], POLL_S).done:
+                watch.look()
+                if why_closed := isolation.slots(options.workers).why_closed:
+                    raise RunError(f"The run broke off: {why_closed.rstrip('.')}.")
+        except PipelineError:
+            watch.end()
+            wait([in_background(result.cancel)], CANCEL_S)
+            raise
+        waiting.result()
+    return result
+
+
+def _show_of_thread(what: threading.ExceptHookArgs) -> None:
+    """As Python's own hook, but for the reader of Beam's messages: the run itself ends by the same error."""
+    if what.thread is not None and what.thread.name == "wait_until_finish_read":
+        _log.info("Beam can no longer read the messages of the job: %s", what.exc_value)
+    else:
+        threading.__excepthook__(what)
+
+
+def in_background(call: Callable[[], T]) -> "Future[T]":
+    """What `call` gives or raises, from a thread that does not keep the process."""
+    future: Future[T] = Future()
+
+    def work() -> None:
+        try:
+            future.set_result(call())
+        except BaseException as error:  # noqa: BLE001  it is raised where the result is asked for
+            future.set_exception(error)
+
+    threading.Thread(target=work, daemon=True).start()
+    return future
+
+
 def _root_message(error: BaseException) -> str:
     """The last line that says something; Beam wraps an error of a worker in tracebacks as text."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    last = lines[-1] if lines else type(error).__name__
-    return re.sub(r" *\[while running .*\]$", ".", last).removeprefix("RuntimeError: ")
-
-
-def _runner(beam_args: list[str], workers: int) -> tuple[Any, PipelineOptions]:
-    """The runner and its options. The local one is named outright: Beam's default looks for a download."""
-    options = PipelineOptions(beam_args)
-    named = runner_name(beam_args)
-    if "dask" in named.lower():
-        raise ConfigError(
-            "DaskRunner computes only the last branch of a graph (Beam 2.77), so a bank would stay empty. "
-            "Use the local runner, FlinkRunner, SparkRunner, DataflowRunner or PortableRunner."
-        )
-    if named not in ("DirectRunner", "FnApiRunner"):
-        return None, options
-    from apache_beam.runners.portability.fn_api_runner import FnApiRunner
-
-    local = [
-        *beam_args,
-        f"--direct_num_workers={workers * BUNDLES_PER_WORKER}",
-        "--direct_running_mode=multi_threading",
-    ]
-    return FnApiRunner(), PipelineOptions(local)
-
-
-def runner_name(beam_args: Sequence[str]) -> str:
-    """The runner that these options name."""
-    named = PipelineOptions(list(beam_args)).get_all_options(drop_default=True).get("runner")
-    return named or "FnApiRunner"
+    lines = [line.strip() for line in str(error).splitlines() if line.strip(" <>")]
+    details = [line.removeprefix("details = ") for line in lines if line.startswith("details = ")]
+    if details:
+        why = details[-1].strip('"')
+        return f"the job service or the worker pool does not answer any more: {why}."
+    last = (lines or [type(error).__name__])[-1]
+    message = re.sub(r" *\[while running .*\]$", ".", last).removeprefix("RuntimeError: ")
+    if "No module named 'pipeline'" in message:
+        return f"{message} The Python that the workers run has no longform: install {versions()} there."
+    return message
 
 
 def metrics(result: PipelineResult) -> RunMetrics:

@@ -10,7 +10,7 @@ from pipeline.cli import COMMANDS, parser
 from pipeline.presets import PRESETS
 
 REPOSITORY = Path(__file__).parent.parent
-PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
+PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -20,9 +20,12 @@ REACHES_THE_NETWORK = {
     "extractors/weights/download.py": "longform weights fetch",
     "extractors/hub_folder.py": "--weights hf:OWNER/NAME",
     "longform/doctor/places.py": "doctor --job-endpoint",
+    "pipeline/pools.py": "python -m pipeline.pools",
+    "pipeline/runners.py": "extract -- --job_endpoint, --environment_config",
     "pipeline/commands.py": "a pair of connected sockets within the process, for signals",
 }
-NETWORK_MODULES = {"socket", "http", "urllib", "requests", "httpx", "aiohttp", "ftplib", "smtplib", "huggingface_hub"}
+NETWORK_MODULES = {"socket", "http", "urllib", "requests", "httpx", "aiohttp", "ftplib", "smtplib", "huggingface_hub",
+                   "grpc"}  # fmt: skip
 RUNS_WHAT_IT_READS = {"eval", "exec", "os.system", "os.popen", "pickle.load", "pickle.loads", "pickle.Unpickler",
                       "torch.hub.load", "yaml.load", "marshal.loads", "shelve.open"}  # fmt: skip
 ONLY_WITH = {"torch.load": ("weights_only", True), "np.load": ("allow_pickle", False)}

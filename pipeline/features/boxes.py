@@ -14,10 +14,8 @@ from fractions import Fraction
 
 import numpy as np
 import pyarrow as pa
-import torch
 from torch import Tensor
 
-from extractors.catalog import Detector
 from extractors.clips.frames import frames_of
 from extractors.clips.input import ClipInput
 from extractors.clips.preprocess import CROPS, boxes_in_clip, scaled_hw
@@ -37,7 +35,9 @@ from pipeline.features.box_rows import (
     feature_rows,
 )
 from pipeline.features.clip_grid import Clip, ClipConsumer, ClipGrid
-from pipeline.features.networks import centred_offsets, feature_card, loaded
+from pipeline.features.networks import centred_offsets, feature_card
+from pipeline.inference.models import BoxActions, DetectedBoxes, detections_of
+from pipeline.inference.queues import ask, queue_of
 from pipeline.stages import Row, Stage
 from pipeline.video.frames import Frame
 from pipeline.video.geometry import PictureSpec
@@ -150,17 +150,6 @@ def _plain(detector: str) -> str:
     return "".join(char if char.isalnum() or char in "._-" else "_" for char in detector)
 
 
-_detectors: dict[tuple[str, str], Detector] = {}
-
-
-def _detector(source: DetectorSource, runtime: Runtime) -> Detector:
-    """The detector of this process."""
-    key = (repr(source), repr(runtime))
-    if key not in _detectors:
-        _detectors[key] = source.build(runtime)
-    return _detectors[key]
-
-
 @dataclass(frozen=True, slots=True)
 class _Sample:
     """A frame of a clip: as the action network wants it, and whole where it is the one a detector looks at."""
@@ -175,7 +164,7 @@ class _Looking(ClipConsumer[_Sample]):
 
     def __init__(self, stage: BoxStage, measured: MeasuredFacts, segment: Segment) -> None:
         self._stage, self._config = stage, stage.config
-        self._detector = _detector(stage.detector, stage.runtime)
+        self._detector = queue_of(DetectedBoxes(detector=stage.detector), stage.runtime)
         self._actions = _Actions(stage, stage.actions, measured) if stage.actions else None
         offsets = self._actions.offsets if self._actions else [Fraction(0)]
         self._key = len(offsets) // 2
@@ -192,7 +181,7 @@ class _Looking(ClipConsumer[_Sample]):
         if self.grid.is_repeat(clip.index, clip.pts[self._key]):
             return
         assert sample.whole is not None
-        found = self._chosen(self._detector.detect(sample.whole))
+        found = self._chosen(detections_of(ask(self._detector, {"picture": sample.whole})))
         if not len(found):
             return
         kind, at_s = self._stage.kind, float(clip.index * self._hop)
@@ -223,8 +212,8 @@ class _Actions:
     """What the people in boxes do, and the features that say so."""
 
     def __init__(self, stage: BoxStage, source: NetworkSource, measured: MeasuredFacts) -> None:
-        self._kind, self._source, self._runtime = stage.kind, source, stage.runtime
-        self._network = loaded(source, stage.runtime)
+        self._kind, self._source = stage.kind, source
+        self._network = queue_of(BoxActions(network=source), stage.runtime)
         self._end_s = measured.duration_s
         self._boxes_px = boxes_in_clip if stage.config.view == "whole" else boxes_in_centre_crop
         self.frames = frames_of(source.input, whole=stage.config.view == "whole")
@@ -236,15 +225,12 @@ class _Actions:
         """Features and probabilities of the boxes (N, 4) of the picture (`hw`) in the middle of `clip`."""
         spec, model = self._source.input, self._source.model
         prepared = self.frames.clip([sample.prepared for sample in clip.pictures if sample.prepared is not None])
-        boxes_px = torch.from_numpy(self._boxes_px(boxes, *hw, spec))
-        boxes_px = torch.cat([torch.zeros(len(boxes_px), 1), boxes_px], dim=1)  # all in clip 0 of the batch
-        with torch.inference_mode():
-            output = self._network.run(self._runtime.to(prepared[None]), boxes_px.to(self._runtime.torch_device))
+        answer = ask(self._network, {"clip": prepared.numpy(), "boxes_px": self._boxes_px(boxes, *hw, spec)})
         half_s = spec.clip_s / 2
         times: Row = {"at_s": at_s, "start_s": max(0.0, at_s - half_s), "end_s": min(at_s + half_s, self._end_s)}
         times["frame_pts"] = clip.pts
-        yield from feature_rows(f"{self._kind}.{model}", output.embedding.float().cpu().numpy(), ids, times)
-        yield from feature_rows(f"action.{model}", output.probabilities.float().cpu().numpy(), ids, times)
+        yield from feature_rows(f"{self._kind}.{model}", answer["embedding"], ids, times)
+        yield from feature_rows(f"action.{model}", answer["probabilities"], ids, times)
 
 
 def boxes_in_centre_crop(boxes: np.ndarray, height: int, width: int, spec: ClipInput) -> np.ndarray:

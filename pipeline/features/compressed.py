@@ -16,7 +16,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import torch
 from numpy.typing import NDArray
 
 from extractors.backbones.coviar import STREAMS
@@ -26,7 +25,8 @@ from extractors.networks import NetworkSource
 from extractors.runtime import Runtime
 from pipeline.bank.schema import feature_schema
 from pipeline.errors import ConfigError, DecodeError
-from pipeline.features.networks import loaded
+from pipeline.inference.models import ClipEmbedding
+from pipeline.inference.queues import ask, queue_of
 from pipeline.stages import Row, Stage
 from pipeline.video.compressed import CompressedFrame, CompressedReader
 from pipeline.video.frames import DecodeStats, Hole
@@ -149,12 +149,10 @@ class CompressedStage(Stage):
     def _embedding(self, stream: str, frames: Sequence[CompressedFrame]) -> NDArray[np.float32]:
         """(D,): mean over the frames; the I-frame of a group is one."""
         source = self.networks[stream]
-        network = loaded(source, self.runtime)
         pictures = [code_of(frame, stream) for frame in (frames[:1] if stream == "iframe" else frames)]
         size = source.input.crop_px
         clip = clip_of([centre(squeezed(picture, size), size) for picture in pictures], stream)
-        with torch.inference_mode():
-            return network.embed(self.runtime.to(clip[None]))[0].float().cpu().numpy()
+        return ask(queue_of(ClipEmbedding(network=source), self.runtime), {"clip": clip.numpy()})["embedding"]
 
     def _card(self) -> dict:
         config, first = self.config, 0
@@ -177,6 +175,6 @@ class CompressedStage(Stage):
                 for stream, source in self.networks.items()
             },
             "dtype": {"compute": self.runtime.precision, "stored": "float16"},
-            "device": str(self.runtime.torch_device),
+            "device": self.runtime.device_name,
             "versions": {name: importlib.metadata.version(name) for name in ("torch", "av", "numpy", "longform-video")},
         }

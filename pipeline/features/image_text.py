@@ -12,13 +12,17 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import pyarrow as pa
+import torch
 from torch import Tensor
 
-from extractors.image_text import ImageTextModel, ImageTextSource
+from extractors.image_text import ImagePreparation, ImageTextSource
 from extractors.runtime import Runtime
 from pipeline.bank.schema import feature_schema
 from pipeline.errors import ConfigError
 from pipeline.features.clip_grid import Clip, ClipConsumer, ClipGrid
+from pipeline.inference.models import ImageTextEmbedding
+from pipeline.inference.queues import InferenceQueue, queue_of
+from pipeline.inference.shared_arrays import Arrays
 from pipeline.stages import Row, Stage
 from pipeline.video.frames import Frame
 from pipeline.video.geometry import PictureSpec
@@ -93,7 +97,7 @@ class ImageTextStage(Stage):
             "text_model": {"name": source.name, "sha256": source.sha256, "family": source.family},
             "layer": "the projection that is compared with texts, not divided by its length",
             "dtype": {"compute": self.runtime.precision, "stored": "float16"},
-            "device": str(self.runtime.torch_device),
+            "device": self.runtime.device_name,
             "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
         }
         return {self.space: card}
@@ -102,15 +106,14 @@ class ImageTextStage(Stage):
         return _Embedding(self, measured, segment)
 
 
-_models: dict[tuple[str, str], ImageTextModel] = {}
+_preparations: dict[ImageTextSource, ImagePreparation] = {}
 
 
-def _loaded(source: ImageTextSource, runtime: Runtime) -> ImageTextModel:
-    """The model of this process."""
-    key = (repr(source), repr(runtime))
-    if key not in _models:
-        _models[key] = source.build(runtime)
-    return _models[key]
+def _preparation(source: ImageTextSource) -> ImagePreparation:
+    """The preparation of this process."""
+    if source not in _preparations:
+        _preparations[source] = source.preparation()
+    return _preparations[source]
 
 
 class _Embedding(ClipConsumer[Tensor]):
@@ -118,14 +121,15 @@ class _Embedding(ClipConsumer[Tensor]):
 
     def __init__(self, stage: ImageTextStage, measured: MeasuredFacts, segment: Segment) -> None:
         self._stage, self._end_s = stage, measured.duration_s
-        self._model = _loaded(stage.source, stage.runtime)
+        self._preparation = _preparation(stage.source)
+        self._network: InferenceQueue[Row] = queue_of(ImageTextEmbedding(source=stage.source), stage.runtime)
         self._hop = Fraction(stage.config.hop_s).limit_denominator(1000)
         self._step = Fraction(stage.config.frame_step_s).limit_denominator(1000)
         count = stage.source.num_frames
         super().__init__(ClipGrid(measured, segment, self._hop, [(j - count // 2) * self._step for j in range(count)]))
 
     def prepare(self, frame: Frame, until_pts: int | None) -> Tensor:
-        return self._model.prepare(frame.picture(PictureSpec()))
+        return self._preparation.prepare(frame.picture(PictureSpec()))
 
     def rows(self, clip: Clip[Tensor]) -> Iterator[tuple[str, Row]]:
         at_s = float(clip.index * self._hop)
@@ -133,5 +137,13 @@ class _Embedding(ClipConsumer[Tensor]):
         if len(clip.pts) > 1:
             before_s = after_s = float(self._step) * len(clip.pts) / 2
         times: Row = {"at_s": at_s, "start_s": max(0.0, at_s - before_s), "end_s": min(at_s + after_s, self._end_s)}
-        feature = self._model.embed(clip.pictures)
-        yield f"features/{self._stage.space}", times | {"frame_pts": clip.pts, "feature": feature}
+        inputs = {"frames": torch.stack(clip.pictures).numpy()}
+        yield from self._embedded(self._network.put(inputs, times | {"frame_pts": clip.pts}))
+
+    def finish(self) -> Iterator[tuple[str, Row]]:
+        yield from super().finish()
+        yield from self._embedded(self._network.flush())
+
+    def _embedded(self, answers: Iterator[tuple[Row, Arrays]]) -> Iterator[tuple[str, Row]]:
+        for times, answer in answers:
+            yield f"features/{self._stage.space}", times | {"feature": answer["embedding"]}

@@ -1,7 +1,7 @@
 """Clip features of a network: a clip every `hop_s` seconds through a backbone, its embedding into the bank.
 
 A frame is converted, scaled and normalised once, however many clips it belongs to. The network and its weights
-are loaded on the first frame in a worker process, once for all videos.
+are loaded on the first frame in a worker process, once for all videos; or in the inference process of its device.
 """
 
 from __future__ import annotations
@@ -12,20 +12,19 @@ from dataclasses import asdict, dataclass
 from fractions import Fraction
 
 import pyarrow as pa
-import torch
 from torch import Tensor
 
-from extractors.backbones.base import Backbone
 from extractors.clips.frames import frames_of
 from extractors.clips.input import ClipInput
 from extractors.networks import NetworkSource
-from extractors.out_of_memory import FittingBatches
 from extractors.runtime import Runtime
 from pipeline.bank.schema import feature_schema
 from pipeline.errors import ConfigError
 from pipeline.features.clip_grid import Clip, ClipConsumer, ClipGrid
+from pipeline.inference.models import ClipEmbedding
+from pipeline.inference.queues import InferenceQueue, queue_of
+from pipeline.inference.shared_arrays import Arrays
 from pipeline.stages import Row, Stage
-from pipeline.tallies import tally
 from pipeline.video.frames import Frame
 from pipeline.video.geometry import PictureSpec
 from pipeline.video.probe import MeasuredFacts
@@ -102,67 +101,37 @@ class NetworkClipStage(Stage):
         return {self.space: card}
 
     def open(self, measured: MeasuredFacts, segment: Segment) -> _Embedding:
-        return _Embedding(self, measured, segment, loaded(self.network, self.runtime))
-
-
-_networks: dict[tuple[str, str], Backbone] = {}
-_batches: dict[tuple[str, str], FittingBatches] = {}
-
-
-def loaded(source: NetworkSource, runtime: Runtime) -> Backbone:
-    """The network of this process, ready to run."""
-    key = (repr(source), repr(runtime))
-    if key not in _networks:
-        _networks[key] = runtime.prepare(source.build())
-    return _networks[key]
-
-
-def fitting_batches(source: NetworkSource, runtime: Runtime) -> FittingBatches:
-    """What this process knows of how many clips that network takes at once."""
-    return _batches.setdefault((repr(source), repr(runtime)), FittingBatches())
+        return _Embedding(self, measured, segment)
 
 
 class _Embedding(ClipConsumer[Tensor]):
-    """Collects the frames of overlapping clips, and embeds each clip when it is complete."""
+    """Collects the frames of overlapping clips, and has each clip embedded when it is complete."""
 
-    def __init__(self, stage: NetworkClipStage, measured: MeasuredFacts, segment: Segment, network: Backbone) -> None:
-        self._stage, self._measured, self._network = stage, measured, network
-        self._batches = fitting_batches(stage.network, stage.runtime)
+    def __init__(self, stage: NetworkClipStage, measured: MeasuredFacts, segment: Segment) -> None:
+        self._stage, self._measured = stage, measured
         self._input, self._config = stage.network.input, stage.config
         self._hop = Fraction(self._config.hop_s).limit_denominator(1000)
         self._first = Fraction(self._config.first_s).limit_denominator(1000)
         super().__init__(ClipGrid(measured, segment, self._hop, centred_offsets(self._input), self._first))
         self._spec = PictureSpec(short_side_px=self._input.short_side_px if self._config.scaler == "decoder" else None)
         self._frames = frames_of(self._input)
-        self._batch: list[Clip[Tensor]] = []
+        model = ClipEmbedding(network=stage.network, most=stage.config.batch)
+        self._network: InferenceQueue[Row] = queue_of(model, stage.runtime)
 
     def prepare(self, frame: Frame, until_pts: int | None) -> Tensor:
         return self._frames.prepare(frame.picture(self._spec))
 
     def rows(self, clip: Clip[Tensor]) -> Iterator[tuple[str, Row]]:
-        self._batch.append(clip)
-        if len(self._batch) == self._config.batch:
-            yield from self._embed()
+        inputs = {"clip": self._frames.clip(clip.pictures).numpy()}
+        yield from self._embedded(self._network.put(inputs, self._times(clip)))
 
     def finish(self) -> Iterator[tuple[str, Row]]:
         yield from super().finish()
-        yield from self._embed()
+        yield from self._embedded(self._network.flush())
 
-    def _embed(self) -> Iterator[tuple[str, Row]]:
-        """Rows of the clips that wait."""
-        if not self._batch:
-            return
-        with torch.inference_mode():
-            clips = torch.stack([self._frames.clip(clip.pictures) for clip in self._batch])
-            halved_before = self._batches.halved
-            embeddings = self._batches.run(self._embeddings, clips).numpy()
-            tally("batches_halved", self._batches.halved - halved_before)
-        for clip, embedding in zip(self._batch, embeddings, strict=True):
-            yield f"features/{self._stage.space}", self._times(clip) | {"feature": embedding}
-        self._batch = []
-
-    def _embeddings(self, clips: Tensor) -> Tensor:
-        return self._network.embed(self._stage.runtime.to(clips)).float().cpu()
+    def _embedded(self, answers: Iterator[tuple[Row, Arrays]]) -> Iterator[tuple[str, Row]]:
+        for times, answer in answers:
+            yield f"features/{self._stage.space}", times | {"feature": answer["embedding"]}
 
     def _times(self, clip: Clip[Tensor]) -> Row:
         at_s, half_s = float(self._first + clip.index * self._hop), self._input.clip_s / 2
@@ -217,6 +186,6 @@ def feature_card(
         "layer": "the classifier's input: last feature maps after the head's average pool, pathways slow before fast, "
         "mean over positions",
         "dtype": {"compute": runtime.precision, "stored": "float16"},
-        "device": str(runtime.torch_device),
+        "device": runtime.device_name,
         "versions": {name: importlib.metadata.version(name) for name in ("torch", "av", "numpy", "longform-video")},
     }

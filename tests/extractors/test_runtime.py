@@ -142,3 +142,13 @@ def test_cuda_all_spreads_processes_over_the_devices(monkeypatch: pytest.MonkeyP
         Runtime(device="cuda:all")
     with pytest.raises(ConfigError, match="Unknown device 'cpu:all'"):
         Runtime(device="cpu:all")
+
+
+def test_a_device_of_other_machines_is_looked_for_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    runtime = Runtime(device="cuda:all", elsewhere=True)
+    assert (runtime.device_name, runtime.num_devices) == ("cuda:all", 1)
+    with pytest.raises(ConfigError, match="shows 0 CUDA devices"):
+        runtime.prepare(nn.Conv3d(1, 1, 1))
+    with pytest.raises(ConfigError, match="Unknown device 'gpu'"):
+        Runtime(device="gpu", elsewhere=True)

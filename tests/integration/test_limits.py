@@ -76,7 +76,7 @@ def test_ten_hours_at_a_frame_every_ten_seconds_fit(tmp_path: Path) -> None:
 
 
 def test_a_share_must_hold_a_child() -> None:
-    with pytest.raises(ConfigError, match=r"1024 MiB for 8 workers leaves each 128 MiB, expected at least 256"):
+    with pytest.raises(ConfigError, match=r"1024 MiB for 8 processes leaves each 128 MiB, expected at least 256"):
         Limits.shared(1 << 30, 8, stall_s=1.0)
     assert Limits.shared(1 << 30, 4, stall_s=1.0).max_rss_bytes == 256 << 20
     assert Limits.shared(None, 8, stall_s=1.0) == Limits(stall_s=1.0)

@@ -1,10 +1,8 @@
 """The same bank from the portable runner with an external worker pool; a stop by Ctrl-C; memory that stays flat."""
 
-import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -22,43 +20,21 @@ from pipeline.sample.encode import Coding
 from pipeline.sample.remux import loop_video
 from pipeline.sample.samples import make_clip
 from tests.integration.banks import contents
+from tests.integration.services import POOL, environment, free_port, started, wait_for
 from tests.integration.test_extract import longform
 
-ENVIRONMENT = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-"""The worker pool starts its workers as `python`, which must be the one with longform in it."""
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("localhost", 0))
-        return probe.getsockname()[1]
-
-
-def wait_for(port: int) -> None:
-    for _ in range(300):
-        with socket.socket() as probe:
-            if probe.connect_ex(("localhost", port)) == 0:
-                return
-        time.sleep(0.1)
-    pytest.fail(f"nothing listens on port {port}")
+ENVIRONMENT = environment()
 
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[list[str]]:
     """A job service and a worker pool on this machine; the options that send a run there."""
     jobs, pool = free_port(), free_port()
-    commands = [
-        ["apache_beam.runners.portability.local_job_service_main", "--port", str(jobs)],
-        ["apache_beam.runners.worker.worker_pool_main", f"--service_port={pool}"],
-    ]
-    with contextlib.ExitStack() as stack:
-        log = stack.enter_context(open(tmp_path / "cluster.log", "wb"))
-        for command in commands:
-            service = subprocess.Popen(
-                [sys.executable, "-m", *command], env=ENVIRONMENT, stdout=log, stderr=log, start_new_session=True
-            )
-            stack.callback(service.wait)
-            stack.callback(os.killpg, service.pid, signal.SIGKILL)
+    log = tmp_path / "cluster.log"
+    with (
+        started("apache_beam.runners.portability.local_job_service_main", "--port", str(jobs), log=log),
+        started(POOL, f"--service_port={pool}", log=log),
+    ):
         wait_for(jobs)
         wait_for(pool)
         where = [f"--job_endpoint=localhost:{jobs}", f"--environment_config=localhost:{pool}"]

@@ -12,7 +12,7 @@ import torch
 
 from extractors.catalog import build_detector
 from extractors.clips.preprocess import FULL, boxes_in_clip, to_clip
-from extractors.detector_source import detector_source
+from extractors.detector_source import DetectorSource, detector_source
 from extractors.errors import WeightsError
 from extractors.networks import NetworkSource, network_source
 from extractors.runtime import Runtime
@@ -24,6 +24,7 @@ from pipeline.features import boxes
 from pipeline.features.boxes import BoxConfig, BoxStage
 from pipeline.features.shots import ShotStage
 from pipeline.features.tracks import TrackStage
+from pipeline.inference import models
 from pipeline.presets import NetworkOptions, build_config
 from pipeline.sample.encode import Coding
 from pipeline.sample.samples import make_clip
@@ -156,7 +157,8 @@ def scripted(monkeypatch: pytest.MonkeyPatch):
 
     def use(*counts: int) -> None:
         remaining = iter(counts)
-        monkeypatch.setattr(boxes, "_detector", lambda *_: _Scripted(remaining))
+        monkeypatch.setattr(models, "_models", {})
+        monkeypatch.setattr(DetectorSource, "build", lambda *_: _Scripted(remaining))
 
     return use
 

@@ -18,8 +18,9 @@ from extractors.networks import NetworkSource, network_source
 from extractors.runtime import Runtime
 from extractors.weights.cards import CARDS
 from pipeline.errors import ConfigError
-from pipeline.features import networks
-from pipeline.features.networks import NetworkClipConfig, NetworkClipStage, loaded
+from pipeline.features.networks import NetworkClipConfig, NetworkClipStage
+from pipeline.inference import models
+from pipeline.inference.models import loaded
 from pipeline.presets import PRESETS, NetworkOptions, build_config
 from pipeline.sample.encode import Coding
 from pipeline.sample.samples import make_clip
@@ -99,7 +100,7 @@ def test_a_batch_that_does_not_fit_is_halved_and_counted(
         return embed(clips)
 
     monkeypatch.setattr(model, "embed", crowded)
-    monkeypatch.setattr(networks, "_batches", {})
+    monkeypatch.setattr(models, "_models", {})
     taken()
     halved = rows_of(NetworkClipStage(network, Runtime(), NetworkClipConfig(batch=4)), video)
     assert taken() == {"batches_halved": 1}

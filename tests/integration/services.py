@@ -1,0 +1,61 @@
+"""Job services and worker pools of Beam on this machine."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+POOL = "apache_beam.runners.worker.worker_pool_main"
+PYTHON_FOLDER = Path(sys.executable).parent
+
+
+def environment(python_folder: Path = PYTHON_FOLDER) -> dict[str, str]:
+    """For a worker pool: it starts its workers as `python`, whichever comes first on its path."""
+    return os.environ | {"PATH": f"{python_folder}{os.pathsep}{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        return probe.getsockname()[1]
+
+
+def wait_for(port: int) -> None:
+    for _ in range(300):
+        with socket.socket() as probe:
+            if probe.connect_ex(("localhost", port)) == 0:
+                return
+        time.sleep(0.1)
+    pytest.fail(f"nothing listens on port {port}")
+
+
+@contextmanager
+def started(module: str, *words: str, log: Path, python_folder: Path = PYTHON_FOLDER) -> Iterator[subprocess.Popen]:
+    """A module at work in a process group of its own, which is killed at the end with all in it."""
+    with log.open("ab") as output:
+        service = subprocess.Popen(
+            [sys.executable, "-m", module, *words],
+            env=environment(python_folder),
+            cwd=log.parent,  # not this repository, which Python would find longform in
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+        try:
+            yield service
+        finally:
+            kill(service)
+
+
+def kill(service: subprocess.Popen) -> None:
+    """SIGKILL to all processes of a service, as when its machine or container dies."""
+    if service.returncode is None:
+        os.killpg(service.pid, signal.SIGKILL)
+        service.wait()
