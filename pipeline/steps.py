@@ -217,6 +217,7 @@ def finish_stage(job: VideoJob, name: str, settings: RunSettings) -> Reply:
         files = _write_tables(bank, job, stage, stage.finish(job.facts.measured, inputs))
     except FileNotFoundError:
         if _is_published(bank, job):
+            bank.clean_up(job.source.video_id)
             return Reply()
         raise
     return Reply(results=(replace(job, files=job.files + files),))
@@ -226,7 +227,7 @@ def _is_published(bank: BankWriter, job: VideoJob) -> bool:
     """Whether the bank holds the video already.
 
     Two segments that end at the same moment may both find it complete; the first to publish takes the
-    staged parts away from the second.
+    staged parts away from the second, which may have staged notes of its own since.
     """
     row = bank.current_row(job.source.video_id)
     return (
@@ -313,6 +314,7 @@ def publish_video(job: VideoJob, settings: RunSettings) -> Reply:
         reports = [json.loads(read_bytes(bank.fs, path)) for path in _reports(job)]
     except FileNotFoundError:
         if _is_published(bank, job):
+            bank.clean_up(job.source.video_id)
             return Reply()
         raise
     found = unread(job.facts, reports) if reports[0] else _unread_before(row)

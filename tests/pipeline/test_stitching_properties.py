@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 from extractors.types import Detections
 from pipeline.bank.compare import compare
 from pipeline.bank.reader import FeatureBank
+from pipeline.bank.staging import note_publishing
 from pipeline.bank.verify import verify
+from pipeline.bank.writer import BankWriter
 from pipeline.config import ExtractConfig
 from pipeline.extract import prepare_bank
 from pipeline.features.box_rows import DETECTION_PART, IDS_PER_FRAME, LOOKED_AT, box_part, detection_rows, feature_rows
@@ -23,7 +25,7 @@ from pipeline.features.clips import ClipStage
 from pipeline.features.shots import ShotStage
 from pipeline.features.tracks import TrackStage
 from pipeline.inputs import find_videos
-from pipeline.jobs import SegmentJob
+from pipeline.jobs import SegmentJob, VideoJob
 from pipeline.sample.encode import Coding
 from pipeline.sample.samples import make_clip
 from pipeline.settings import RunSettings
@@ -147,3 +149,33 @@ def test_cuts_order_and_repetition_change_nothing(
     report = compare(videos[gop] / "whole", bank)
     assert report.is_same, report.differences
     assert report.rows > 200
+
+
+@pytest.mark.parametrize("steps_before", [1, 3, 4])
+def test_who_finds_a_video_finished_by_another_leaves_nothing_behind(
+    videos: dict[int, Path], tmp_path: Path, steps_before: int
+) -> None:
+    """Two segments that end at the same moment both find the video complete, and both finish it."""
+    run = prepared(tmp_path, 1.0)
+    jobs = segments_of(videos[3] / "v.mp4", run)
+    (second,) = [video for job in jobs for video in extract_segment(job, run).results]
+    stages = [stage.name for stage in run.config.stages]
+    for name in stages[:steps_before]:
+        (second,) = finish_stage(second, name, run).results
+    extract(jobs[-1:], run)
+    assert not list((tmp_path / "_staging").iterdir())
+    bank = BankWriter.open(tmp_path)
+    note_publishing(bank.fs, bank.staging(second.source.video_id), second.files[-1].path)  # from parts it had open
+    finish_rest(second, stages[steps_before:], run)
+    assert not list((tmp_path / "_staging").iterdir())
+    assert compare(tmp_path, videos[3] / "whole").is_same
+
+
+def finish_rest(video: VideoJob, stages: list[str], run: RunSettings) -> None:
+    """The steps that are left, as far as they go."""
+    for name in stages:
+        results = finish_stage(video, name, run).results
+        if not results:
+            return
+        (video,) = results
+    publish_video(video, run)
