@@ -20,7 +20,7 @@ SEED = 20_261_121
 
 
 def command(videos: Path, bank: Path) -> list[str]:
-    options = ["--bank", str(bank), "--workers", "2", "--segment-s", "2", "--quiet"]
+    options = ["--bank", str(bank), "--preset", "hoghof", "--workers", "2", "--segment-s", "2", "--quiet"]
     return [sys.executable, "-m", "pipeline.cli", "extract", str(videos), *options]
 
 

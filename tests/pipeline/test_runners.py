@@ -1,5 +1,7 @@
 """Options behind the -- reach Beam, its runner and its job service; what cannot work is refused by name at once."""
 
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -13,7 +15,6 @@ from apache_beam.portability import common_urns
 from apache_beam.portability.api import beam_job_api_pb2, beam_runner_api_pb2
 from apache_beam.runners.portability.local_job_service import BeamJob, LocalJobServicer
 
-from pipeline.cli import main
 from pipeline.errors import ConfigError, PipelineError
 from pipeline.extract import extract
 from pipeline.presets import build_config
@@ -172,12 +173,18 @@ def test_an_unknown_runner(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
-def test_a_driver_without_a_card_may_ask_for_those_of_its_workers(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_driver_without_a_card_may_ask_for_those_of_its_workers(tmp_path: Path) -> None:
     make_clip(tmp_path / "a.mp4", seconds=1)
-    command = ["extract", str(tmp_path / "a.mp4"), "--bank", str(tmp_path / "bank"), "--device", "cuda", "--quiet"]
-    assert main([*command, "--", "--runner=PortableRunner", f"--job_endpoint=localhost:{free_port()}"]) == 2
-    assert "No job service answers" in capsys.readouterr().err
-    assert main(command) == 2
-    assert "shows 0 CUDA devices" in capsys.readouterr().err
+
+    def refused(*beam: str) -> str:
+        words = [str(tmp_path / "a.mp4"), "--bank", str(tmp_path / "bank"), "--device", "cuda", "--quiet", *beam]
+        run = subprocess.run(
+            [sys.executable, "-m", "pipeline.cli", "extract", *words], check=False, capture_output=True, text=True
+        )
+        assert run.returncode == 2
+        return run.stderr
+
+    assert "shows 0 CUDA devices" in refused()
+    assert "No job service answers" in refused(
+        "--", "--runner=PortableRunner", f"--job_endpoint=localhost:{free_port()}"
+    )

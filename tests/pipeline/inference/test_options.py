@@ -12,7 +12,9 @@ from pipeline.errors import ConfigError
 
 
 def config_of(*words: str) -> ExtractConfig:
-    return _config(parser().parse_args(["extract", "videos", "--bank", "bank", "--memory-budget", "12G", *words]))
+    options = parser().parse_args(["extract", "videos", "--bank", "bank", "--memory-budget", "12G", *words])
+    options.beam_args = []
+    return _config(options)
 
 
 @pytest.mark.parametrize(
