@@ -125,7 +125,7 @@ def _acquire(fs: pafs.FileSystem, root: str, mine: Claim, on_wait: Callable[[str
                 _delete_with_temporaries(fs, root, name)
                 continue
             if (alive and (other is None or other.state == _AT_WORK)) or time.monotonic() > deadline:
-                raise _busy(root, mine.work, other or name)
+                raise _busy(root, other or name)
             if alive is None:
                 on_wait(f"Finding out whether this one still lives (up to {LEASE_S:g} s): {other or name}")
             has_rivals = True
@@ -156,9 +156,9 @@ def _lives_here(other: Claim) -> bool:
     return _process(other.pid) == other.process
 
 
-def _busy(root: str, work: str, holder: Claim | str) -> BankBusyError:
+def _busy(root: str, holder: Claim | str) -> BankBusyError:
     return BankBusyError(
-        f"Bank {root!r} is taken, and {work} must wait: {holder}. Wait until it is done, or stop it. One that was "
+        f"Bank {root!r} is in use: {holder}. Wait until that is done, or stop it. One that was "
         f"killed is noticed at once on its own machine, within {LEASE_S:g} s from another."
     )
 

@@ -123,7 +123,7 @@ def test_one_run_at_a_time_and_no_compact_beside_it(s3: FaultyS3, monkeypatch: p
         for work in (RUN, COMPACT):
             with pytest.raises(BankBusyError, match="run by process"), claim(fs, root, work):
                 pass
-        with pytest.raises(BankBusyError, match="compact must wait: run by process"):
+        with pytest.raises(BankBusyError, match="is in use: run by process"):
             compact(s3.uri("shared"))
         [name] = [name for name in filesystem.list_names(fs, f"{root}/_locks") if name.endswith(".json")]
         content = filesystem.read_bytes(fs, f"{root}/_locks/{name}")
