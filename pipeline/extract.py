@@ -170,9 +170,8 @@ class _Work:
         return self._checked(self._run(writer, Inputs(videos=plan.videos, ignored=given.ignored), plan.todo))
 
     def _run(self, writer: BankWriter, given: Inputs, todo: Sequence[VideoSource]) -> ExtractReport:
-        record = self._carry_out(writer, todo) if todo else None
         ids = {video.video_id for video in given.videos}
-        rows = _rows_of(self.bank, ids)
+        record, rows = self._carry_out(writer, todo, ids) if todo else (None, _rows_of(self.bank, ids))
         failures = [row for row in rows if row["status"] == "failed"]
         return ExtractReport(
             videos=len(ids),
@@ -189,8 +188,10 @@ class _Work:
             ignored=given.ignored,
         )
 
-    def _carry_out(self, writer: BankWriter, todo: Sequence[VideoSource]) -> RunRecord:
-        """Run, and keep the record of it in the bank."""
+    def _carry_out(
+        self, writer: BankWriter, todo: Sequence[VideoSource], video_ids: Collection[str]
+    ) -> tuple[RunRecord, list[VideoRow]]:
+        """Run, and keep the record of it in the bank; with the rows of `video_ids` at its end, `todo` among them."""
         from pipeline.run import RunOptions, run
         from pipeline.runners import runner_name
 
@@ -223,11 +224,14 @@ class _Work:
                 with suppress(StorageError):  # the first error is the one to report
                     record.broken_off(error, time.monotonic() - self.began).save(writer.fs, writer.root)
                 raise
-            record = record.at_end(_rows_of(self.bank, ids), metrics, time.monotonic() - self.began)
+            rows = _rows_of(self.bank, video_ids)
+            done = set(ids)
+            worked_on = [row for row in rows if row["video_id"] in done]
+            record = record.at_end(worked_on, metrics, time.monotonic() - self.began)
             files.say("run done", seconds=record.wall_s, **record.videos)
         record.save(writer.fs, writer.root)
         forget_stop(settings)
-        return record
+        return record, rows
 
     def _checked(self, report: ExtractReport) -> ExtractReport:
         if self.strict and report.failures:

@@ -7,7 +7,7 @@ that moment instead.
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -19,9 +19,10 @@ from extractors.image_text import ImagePreparation, ImageTextSource
 from extractors.runtime import Runtime
 from pipeline.bank.schema import feature_schema
 from pipeline.errors import ConfigError
-from pipeline.features.clip_grid import Clip, ClipConsumer, ClipGrid
+from pipeline.features.clip_grid import Clip, ClipGrid
+from pipeline.features.embedded_clips import EmbeddedClips
 from pipeline.inference.models import ImageTextEmbedding
-from pipeline.inference.queues import InferenceQueue, queue_of
+from pipeline.inference.queues import queue_of
 from pipeline.inference.shared_arrays import Arrays
 from pipeline.stages import Row, Stage
 from pipeline.video.frames import Frame
@@ -116,34 +117,28 @@ def _preparation(source: ImageTextSource) -> ImagePreparation:
     return _preparations[source]
 
 
-class _Embedding(ClipConsumer[Tensor]):
+class _Embedding(EmbeddedClips):
     """Embeds the frame of each moment, or the clip around it."""
 
     def __init__(self, stage: ImageTextStage, measured: MeasuredFacts, segment: Segment) -> None:
-        self._stage, self._end_s = stage, measured.duration_s
-        self._preparation = _preparation(stage.source)
-        self._network: InferenceQueue[Row] = queue_of(ImageTextEmbedding(source=stage.source), stage.runtime)
+        self._end_s, self._preparation = measured.duration_s, _preparation(stage.source)
         self._hop = Fraction(stage.config.hop_s).limit_denominator(1000)
         self._step = Fraction(stage.config.frame_step_s).limit_denominator(1000)
         count = stage.source.num_frames
-        super().__init__(ClipGrid(measured, segment, self._hop, [(j - count // 2) * self._step for j in range(count)]))
+        offsets = [(j - count // 2) * self._step for j in range(count)]
+        grid: ClipGrid[Tensor] = ClipGrid(measured, segment, self._hop, offsets)
+        super().__init__(grid, queue_of(ImageTextEmbedding(source=stage.source), stage.runtime), stage.space)
 
     def prepare(self, frame: Frame, until_pts: int | None) -> Tensor:
         return self._preparation.prepare(frame.picture(PictureSpec()))
 
-    def rows(self, clip: Clip[Tensor]) -> Iterator[tuple[str, Row]]:
+    def inputs(self, clip: Clip[Tensor]) -> Arrays:
+        return {"frames": torch.stack(clip.pictures).numpy()}
+
+    def times(self, clip: Clip[Tensor]) -> Row:
         at_s = float(clip.index * self._hop)
         before_s, after_s = 0.0, float(self._hop)
         if len(clip.pts) > 1:
             before_s = after_s = float(self._step) * len(clip.pts) / 2
-        times: Row = {"at_s": at_s, "start_s": max(0.0, at_s - before_s), "end_s": min(at_s + after_s, self._end_s)}
-        inputs = {"frames": torch.stack(clip.pictures).numpy()}
-        yield from self._embedded(self._network.put(inputs, times | {"frame_pts": clip.pts}))
-
-    def finish(self) -> Iterator[tuple[str, Row]]:
-        yield from super().finish()
-        yield from self._embedded(self._network.flush())
-
-    def _embedded(self, answers: Iterator[tuple[Row, Arrays]]) -> Iterator[tuple[str, Row]]:
-        for times, answer in answers:
-            yield f"features/{self._stage.space}", times | {"feature": answer["embedding"]}
+        times = {"start_s": max(0.0, at_s - before_s), "end_s": min(at_s + after_s, self._end_s)}
+        return {"at_s": at_s, **times, "frame_pts": clip.pts}

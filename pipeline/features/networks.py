@@ -7,7 +7,7 @@ are loaded on the first frame in a worker process, once for all videos; or in th
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 
@@ -20,9 +20,10 @@ from extractors.networks import NetworkSource
 from extractors.runtime import Runtime
 from pipeline.bank.schema import feature_schema
 from pipeline.errors import ConfigError
-from pipeline.features.clip_grid import Clip, ClipConsumer, ClipGrid
+from pipeline.features.clip_grid import Clip, ClipGrid
+from pipeline.features.embedded_clips import EmbeddedClips
 from pipeline.inference.models import ClipEmbedding
-from pipeline.inference.queues import InferenceQueue, queue_of
+from pipeline.inference.queues import queue_of
 from pipeline.inference.shared_arrays import Arrays
 from pipeline.stages import Row, Stage
 from pipeline.video.frames import Frame
@@ -104,36 +105,26 @@ class NetworkClipStage(Stage):
         return _Embedding(self, measured, segment)
 
 
-class _Embedding(ClipConsumer[Tensor]):
+class _Embedding(EmbeddedClips):
     """Collects the frames of overlapping clips, and has each clip embedded when it is complete."""
 
     def __init__(self, stage: NetworkClipStage, measured: MeasuredFacts, segment: Segment) -> None:
-        self._stage, self._measured = stage, measured
-        self._input, self._config = stage.network.input, stage.config
-        self._hop = Fraction(self._config.hop_s).limit_denominator(1000)
-        self._first = Fraction(self._config.first_s).limit_denominator(1000)
-        super().__init__(ClipGrid(measured, segment, self._hop, centred_offsets(self._input), self._first))
-        self._spec = PictureSpec(short_side_px=self._input.short_side_px if self._config.scaler == "decoder" else None)
+        self._measured, self._input, config = measured, stage.network.input, stage.config
+        self._hop = Fraction(config.hop_s).limit_denominator(1000)
+        self._first = Fraction(config.first_s).limit_denominator(1000)
+        self._spec = PictureSpec(short_side_px=self._input.short_side_px if config.scaler == "decoder" else None)
         self._frames = frames_of(self._input)
-        model = ClipEmbedding(network=stage.network, most=stage.config.batch)
-        self._network: InferenceQueue[Row] = queue_of(model, stage.runtime)
+        grid: ClipGrid[Tensor] = ClipGrid(measured, segment, self._hop, centred_offsets(self._input), self._first)
+        model = ClipEmbedding(network=stage.network, most=config.batch)
+        super().__init__(grid, queue_of(model, stage.runtime), stage.space)
 
     def prepare(self, frame: Frame, until_pts: int | None) -> Tensor:
         return self._frames.prepare(frame.picture(self._spec))
 
-    def rows(self, clip: Clip[Tensor]) -> Iterator[tuple[str, Row]]:
-        inputs = {"clip": self._frames.clip(clip.pictures).numpy()}
-        yield from self._embedded(self._network.put(inputs, self._times(clip)))
+    def inputs(self, clip: Clip[Tensor]) -> Arrays:
+        return {"clip": self._frames.clip(clip.pictures).numpy()}
 
-    def finish(self) -> Iterator[tuple[str, Row]]:
-        yield from super().finish()
-        yield from self._embedded(self._network.flush())
-
-    def _embedded(self, answers: Iterator[tuple[Row, Arrays]]) -> Iterator[tuple[str, Row]]:
-        for times, answer in answers:
-            yield f"features/{self._stage.space}", times | {"feature": answer["embedding"]}
-
-    def _times(self, clip: Clip[Tensor]) -> Row:
+    def times(self, clip: Clip[Tensor]) -> Row:
         at_s, half_s = float(self._first + clip.index * self._hop), self._input.clip_s / 2
         times = {"start_s": max(0.0, at_s - half_s), "end_s": min(at_s + half_s, self._measured.duration_s)}
         return {"at_s": at_s, **times, "frame_pts": clip.pts}
