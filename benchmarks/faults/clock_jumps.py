@@ -20,7 +20,7 @@ def move_clocks(lab: Lab) -> list[Outcome]:
     outcome = Outcome(fault="clock jumps by hours and years", timed="the whole run")
     subject, draws = lab.subject("hoghof", HOGHOF), lab.random("clock")
     said_why: list[str] = []
-    for _ in range(lab.times(6, 1)):
+    for _ in lab.rounds(outcome, 6, 1):
         folder = lab.new_folder("clock")
         offsets, seen = _offsets(draws), folder / "seen.txt"
         now = time.monotonic()

@@ -62,7 +62,7 @@ def fill_disks(lab: Lab) -> list[Outcome]:
     try:
         with SmallDisk(lab.new_folder("disk")).mounted() as disk:
             needed = _needed_bytes(subject.bank)
-            for i in range(lab.times(5, 1)):
+            for i in lab.rounds(outcome, 5, 1):
                 bank = disk.folder / f"bank{i}"
                 disk.resize(max(_PAGE_BYTES, disk.used_bytes) + int(needed * sizes.uniform(0.1, 0.95)))
                 _run_without_room(lab, subject, bank, lab.start(subject, bank), outcome)
@@ -84,7 +84,7 @@ def limit_files(lab: Lab) -> list[Outcome]:
     outcome = Outcome(fault="limit on the size of files", timed="the whole run until it has given up")
     subject, sizes = lab.subject("hoghof", HOGHOF), lab.random("file size")
     largest = max(path.stat().st_size for path in subject.bank.rglob("*.parquet"))
-    for _ in range(lab.times(5, 1)):
+    for _ in lab.rounds(outcome, 5, 1):
         bank = lab.new_folder("file-size") / "bank"
         run = lab.start(subject, bank)
         limit = sizes.randrange(500, largest)

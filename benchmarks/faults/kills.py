@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 
 from benchmarks.faults.bank_check import check_present, failures, ok_videos, run_again
-from benchmarks.faults.lab import HOGHOF, Extraction, Lab
+from benchmarks.faults.lab import HOGHOF, MOST_LATE, Extraction, Lab
 from benchmarks.faults.log import Step, failed_steps
 from benchmarks.faults.outcome import Outcome
 
@@ -21,7 +21,7 @@ def kill_drivers(lab: Lab) -> list[Outcome]:
     outcome = Outcome(fault="SIGKILL of the driver", timed="until the last of its processes is gone")
     subject, moments = lab.subject("hoghof", HOGHOF), lab.random("driver")
     kills = lab.times(24, 2)
-    while outcome.times < kills and outcome.too_late < kills:
+    while outcome.times < kills and outcome.too_late < MOST_LATE:
         bank = lab.new_folder("driver") / "bank"
         for _ in range(min(KILLS_IN_SERIES, kills - outcome.times)):
             run = lab.start(subject, bank)
@@ -58,7 +58,7 @@ def kill_children(lab: Lab) -> list[Outcome]:
     """In each run several children are killed, one after another, at work or between two steps."""
     outcome = Outcome(fault="SIGKILL of a worker child", timed="until the run has it as a failed step")
     subject, moments = lab.subject("hoghof", HOGHOF), lab.random("child")
-    for _ in range(lab.times(4, 1)):
+    for _ in lab.rounds(outcome, 4, 1):
         folder = lab.new_folder("child")
         bank, log = folder / "bank", folder / "log.jsonl"
         run = lab.start(subject, bank, ["--log", str(log)])

@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,6 +24,8 @@ SHOTS = ("--preset", "hoghof", "--only", "shots")
 """The least that a run can do."""
 FAREWELL_S = 10.0
 """Processes that are still there so long after the end of their run have been left behind."""
+MOST_LATE = 8
+"""So many faults of a kind may come too late to strike, and are made again."""
 _LEAST_DEADLINE_S = 60.0
 _UNDISTURBED_S = 600.0
 _POLL_S = 0.05
@@ -146,6 +148,17 @@ class Lab:
     def times(self, full: int, quick: int) -> int:
         """How often to do something."""
         return quick if self.quick else full
+
+    def rounds(self, outcome: Outcome, full: int, quick: int) -> Iterator[int]:
+        """Numbers of rounds, from 0, until so many of them struck, or MOST_LATE did not."""
+        struck = late = 0
+        while struck < self.times(full, quick) and late < MOST_LATE:
+            before = outcome.times
+            yield struck + late
+            if outcome.times > before:
+                struck += 1
+            else:
+                late += 1
 
     def random(self, fault: str) -> random.Random:
         """The moments and places of a fault."""

@@ -37,12 +37,12 @@ def disturb_answers(lab: Lab) -> list[Outcome]:
             outcome.impossible = f"the local server is not installed ({error})"
         return [errors, delays, outages]
     with server.running(), _credentials():
-        for i in range(lab.times(3, 1)):
+        for i in lab.rounds(errors, 3, 1):
             requests = _run(lab, subject, server, f"errors{i}", some_errors, errors)
-        for i in range(lab.times(2, 1)):
+        for i in lab.rounds(delays, 2, 1):
             choose = Silence() if i == 0 and not lab.quick else some_delays
             _run(lab, subject, server, f"delays{i}", choose, delays)
-        for i in range(lab.times(4, 1)):
+        for i in lab.rounds(outages, 4, 1):
             _outage(lab, subject, server, f"outage{i}", requests, outages)
     return [errors, delays, outages]
 

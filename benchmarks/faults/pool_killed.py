@@ -117,7 +117,7 @@ def kill_pools(lab: Lab) -> list[Outcome]:
             return [outcome]
         check_complete(bank, subject, outcome, "over two pools")
         length_s = time.monotonic() - run.began
-        for _ in range(lab.times(3, 1)):
+        for _ in lab.rounds(outcome, 3, 1):
             _kill_one(lab, subject, pools, moments, length_s, outcome)
     return [outcome]
 

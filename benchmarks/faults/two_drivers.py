@@ -13,7 +13,7 @@ def start_two(lab: Lab) -> list[Outcome]:
     """Every second pair starts together, the others at a random distance below the length of a run."""
     outcome = Outcome(fault="two drivers on one bank", timed="until the second is refused")
     subject, moments = lab.subject("hoghof", HOGHOF), lab.random("two drivers")
-    for i in range(lab.times(8, 2)):
+    for i in lab.rounds(outcome, 8, 2):
         bank = lab.new_folder("two") / "bank"
         first = lab.start(subject, bank)
         if staggered := i % 2 == 1:

@@ -14,7 +14,7 @@ from benchmarks.faults import table
 from benchmarks.faults.__main__ import FAULTS, read, store, stored
 from benchmarks.faults.bank_check import check_complete, check_present, left_over
 from benchmarks.faults.clock_jumps import HOOK
-from benchmarks.faults.lab import REPOSITORY, Extraction, Lab, Subject
+from benchmarks.faults.lab import MOST_LATE, REPOSITORY, Extraction, Lab, Subject
 from benchmarks.faults.outcome import Outcome
 from pipeline.bank.naming import file_stem
 from pipeline.bank.writer import BankWriter
@@ -194,3 +194,14 @@ def test_what_is_staged_of_a_failed_video_is_not_left_over(subject: Subject) -> 
         path.write_text("{}")
     writer.commit({"video_id": "_c", "uri": "c", "status": "failed", "stages": [], **failed}, [], keep_staging=True)
     assert left_over(subject.bank) == ["unfinished_work _staging/a"]
+
+
+def test_a_fault_that_comes_too_late_is_made_again(tmp_path: Path) -> None:
+    lab, late_twice, always_late = Lab(tmp_path, 0, quick=True), outcome(), outcome()
+    made = []
+    for i in lab.rounds(late_twice, full=9, quick=2):
+        made.append(i)
+        if i not in (0, 2):
+            late_twice.strike("here")
+    assert made == [0, 1, 2, 3]
+    assert len(list(lab.rounds(always_late, full=9, quick=2))) == MOST_LATE
