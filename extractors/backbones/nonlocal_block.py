@@ -95,6 +95,10 @@ class NonLocalBlock(nn.Module):
             return F.relu(self._pair_affinity(query, key)) @ value / key.shape[1]
         if self.form == "dot_product":
             return self._dot_product(query, key, value)
+        return self._attend(query, key, value)
+
+    def _attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """The softmax forms, with the affinities scaled."""
         if self.attention == "plain":
             return (query @ key.transpose(1, 2) * self.scale).softmax(2) @ value
         one_head = F.scaled_dot_product_attention(query[:, None], key[:, None], value[:, None], scale=self.scale)

@@ -5,8 +5,9 @@ import torch
 from torch import nn
 
 from extractors.backbones.catalog import build_backbone
+from extractors.backbones.nonlocal_block import NonLocalBlock
 from extractors.errors import ConfigError
-from extractors.onednn import OneDnnConv3d, use_onednn
+from extractors.onednn import QUERIES_AT_A_TIME, OneDnnConv3d, OneDnnLinear, OneDnnNonLocalBlock, use_onednn
 from extractors.placement import CHILD_NUMBER
 from extractors.runtime import Runtime, fold_batch_norm
 
@@ -94,6 +95,38 @@ def test_onednn_is_used_where_torch_would_not() -> None:
             model(clip)
         used.append(any(event.name == "aten::mkldnn_convolution" for event in profile.events()))
     assert used == [False, True]
+
+
+@pytest.mark.parametrize("shape", [(0, 6), (1, 6), (7, 6), (2, 3, 6)])
+@pytest.mark.parametrize("bias", [True, False])
+def test_onednn_gives_the_same_linear_layer(shape: tuple[int, ...], bias: bool) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(6, 5, bias)).requires_grad_(False)
+    rows = torch.randn(shape)
+    expected = model(rows)
+    use_onednn(model)
+    assert type(model[0]) is OneDnnLinear
+    torch.testing.assert_close(model(rows), expected)
+
+
+@pytest.mark.parametrize("form", ["gaussian", "embedded_gaussian"])
+@pytest.mark.parametrize("group_frames", [None, 2])
+def test_onednn_gives_the_same_attention(form: str, group_frames: int | None) -> None:
+    torch.manual_seed(0)
+    block = NonLocalBlock(8, form=form, norm=False, group_frames=group_frames).requires_grad_(False)
+    nn.init.normal_(block.out.weight)
+    maps = torch.randn(2, 8, 4, 20, 16)
+    assert maps[0, 0].numel() / 2 > QUERIES_AT_A_TIME
+    expected = block(maps)
+    use_onednn(block)
+    assert type(block) is OneDnnNonLocalBlock
+    torch.testing.assert_close(block(maps), expected)
+
+
+def test_plain_attention_stays_as_it_is_written() -> None:
+    block = NonLocalBlock(8, attention="plain")
+    use_onednn(block)
+    assert type(block) is NonLocalBlock
 
 
 @pytest.mark.parametrize("padding", ["same", (1, 1, 1)])
