@@ -60,7 +60,7 @@ def count(model: nn.Module, clip_shape: Sequence[int], run: Run = _forward) -> C
     The network must have been built under `torch.device("meta")`, where tensors have shapes but no values: the
     largest network is counted in the time it takes to build it, in no memory. ConfigError if it was not.
     """
-    _refuse_real_tensors(model)
+    refuse_real_tensors(model)
     with torch.inference_mode(False), torch.no_grad(), _Counter() as counter:
         run(model, torch.empty(tuple(clip_shape), device="meta"))
     return Complexity(
@@ -105,7 +105,8 @@ def _numbers(*groups: Iterable[nn.Parameter]) -> int:
     return sum(parameter.numel() for group in groups for parameter in group)
 
 
-def _refuse_real_tensors(model: nn.Module) -> None:
+def refuse_real_tensors(model: nn.Module) -> None:
+    """ConfigError unless all of a network is on torch's meta device."""
     devices = {tensor.device.type for tensor in (*model.parameters(), *model.buffers())}
     if devices - {"meta"}:
         where = ", ".join(sorted(devices))

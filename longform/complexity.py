@@ -10,11 +10,13 @@ from dataclasses import asdict, dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from extractors.backbones.base import Backbone
 from extractors.backbones.catalog import build_backbone
 from extractors.backbones.coviar import STREAMS
 from extractors.backbones.heads import RoiHead
 from extractors.backbones.nonlocal_block import NonLocalBlock
 from extractors.complexity import Complexity, count
+from extractors.complexity_padding import Axes, padding_macs
 from extractors.detectors.faster_rcnn import FasterRCNN, FasterRCNNConfig
 from extractors.detectors.roi_pooling import POOLED_SIZE
 from longform import published_coviar, published_lfb, published_object_transformer
@@ -118,6 +120,16 @@ class Counts:
             self._known[key] = _counted(model, options, size)
         return self._known[key]
 
+    def padding(self, model: str, options: Options, size: InputSize, axes: Axes) -> int:
+        """Multiply-adds of a network for clips that meet a padded zero."""
+        network = _built(model, options)
+        return padding_macs(network, (1, network.input_channels, *size), axes)
+
+
+def _built(model: str, options: Options) -> Backbone:
+    with torch.device("meta"):
+        return build_backbone(model, **options).eval()
+
 
 def _counted(model: str, options: Options, size: InputSize) -> Complexity:
     """Products of non-local blocks are counted in the paper's order. A network for boxes is counted up to its maps."""
@@ -129,8 +141,7 @@ def _counted(model: str, options: Options, size: InputSize) -> Complexity:
         return count_span(options, num_tokens=size[0])
     if model == published_coviar.MODEL and "frames_of_gop" in options:
         return _counted_gop(options, size)
-    with torch.device("meta"):
-        network = build_backbone(model, **options).eval()
+    network = _built(model, options)
     _in_order_of_papers(network)
     clip_shape = (1, network.input_channels, *size)
     if any(isinstance(module, RoiHead) for module in network.modules()):
@@ -240,16 +251,15 @@ def _times_note(row: Row, ours: Complexity | None, counts: Counts) -> str:
 
 def _reading_note(row: Row, reading: Reading, line: Line, counts: Counts) -> str:
     """The reading's text and what it comes to."""
-    read = counts.of_row(
-        replace(
-            row,
-            options=row.options if reading.options is None else reading.options,
-            input=reading.input or row.input,
-        )
-    )
+    options = row.options if reading.options is None else reading.options
+    size = reading.input or row.input
+    read = counts.of_row(replace(row, options=options, input=size))
     assert read is not None
+    assert size is not None
     params = read.params - (read.norm_params if reading.without_norm else 0)
     macs = read.macs + reading.norm_ops * read.normalised + reading.extra_macs
+    if reading.without_padding:
+        macs -= counts.padding(row.model, options, size, reading.without_padding)
     figures = [f"{params / (2**20 if reading.binary_millions else 1e6):.4g} M"] if _is_off(line.ratio_params) else []
     figures += [f"{macs / 1e9:.2f} G"] if _is_off(line.ratio_macs) else []
     return f"{reading.text}: {', '.join(figures)}."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 Options = Mapping[str, Any]
 InputSize = tuple[int, int, int]
@@ -24,6 +24,8 @@ class Reading:
     """Operations counted for each element that passes a batch normalisation."""
     extra_macs: int = 0
     """Multiply-adds that no option of ours removes or adds, as arithmetic a reader can follow."""
+    without_padding: Literal["space", "space and time"] | None = None
+    """Leave out products with the zeros of convolutions' padding, along these axes."""
     without_norm: bool = False
     """Leave the scales and shifts of batch normalisations out of the parameters."""
     binary_millions: bool = False

@@ -12,8 +12,12 @@ FLOW = {"input_channels": 2}
 FOUR = {"temporal_branches": 4}
 SHORT_STEM = {"stem_temporal_kernel": 3}
 
-STEM_OF_3_FRAMES = 64 * 3 * 7 * 7 * (3 - 1) * 32 * 112 * 112
-"""What a 3x7x7 stem costs beyond a 1x7x7 stem."""
+WIDE_STEM = {**FOUR, **SHORT_STEM, "padding": "symmetric"}
+"""Footnote 5's temporal convolutions, and a stem of 3 frames. Symmetric padding leaves as many products on the input as
+TensorFlow's, and is the convolution's own."""
+
+STEM_OF_3_FRAMES = 64 * 3 * (7 * 112 - 6) ** 2 * (3 * 32 - 1 - 32)
+"""What a 3x7x7 stem costs beyond a 1x7x7 stem, products with padded zeros left out."""
 
 I3D = Row(
     model="i3d",
@@ -23,7 +27,8 @@ I3D = Row(
     source=f"{PAPER}, Table 2 and section 4.4",
     reading=Reading(
         text="The row is DeepMind's network. A stem of 3 frames, without batch normalisation and with M for 2^20, "
-        "explains the parameters; nothing that we tried explains the multiply-adds",
+        "explains the parameters; nothing that we tried explains the multiply-adds to the digit, and the nearest is "
+        "under 'in SlowFast'",
         options=SHORT_STEM,
         without_norm=True,
         binary_millions=True,
@@ -31,14 +36,19 @@ I3D = Row(
 )
 
 S3D_READING = Reading(
-    text="Not explained. The public checkpoints have this row's temporal branches and a separated stem of 7 frames. "
-    "With 2 temporal branches and a stem of 3 frames, the nearest in multiply-adds",
-    options=SHORT_STEM,
+    text="Not explained. The nearest in multiply-adds is the reading that gives Fast-S3D's: 4 temporal branches, a 3x7x7"
+    " stem as in TF-slim, products with padded zeros left out; parameters without batch normalisation, M for 2^20",
+    options={**WIDE_STEM, "separable_stem": False},
+    without_padding="space and time",
+    without_norm=True,
+    binary_millions=True,
 )
 
 GATING_READING = Reading(
     text="Not explained: the two printed networks differ by 2.79 M parameters, the gates of four branches have 1.23 M, "
-    "those of two 0.77 M. With 4 temporal branches and a stem of 3 frames, the nearest in parameters",
+    "those of two 0.77 M. Square matrices on the inputs of all layers from 2b on have 2.79 M: 2*64^2 + 192^2 + 256^2 + "
+    "480^2 + 3*512^2 + 528^2 + 2*832^2 = 2790656, but the text has a gate after each temporal convolution, and nothing "
+    "that we tried gives 5.00 G to gates. With 4 temporal branches and a stem of 3 frames, the nearest in parameters",
     options={**FOUR, **SHORT_STEM},
 )
 
@@ -87,9 +97,11 @@ FAST_S3D = Row(
     macs=43.47e9,
     source=f"{PAPER}, section 4.4",
     reading=Reading(
-        text="Not explained. Here all but 5b and 5c is 2D, as the text says. With 4 temporal branches and a stem of "
-        "3 frames (64*3*7*7*2*32*112^2 multiply-adds more)",
-        options=FOUR,
+        text="Here all but 5b and 5c is 2D, as the text says. With 4 temporal branches, a 3x7x7 stem as in TF-slim "
+        "(64*3*778^2*63 multiply-adds more) and products with padded zeros left out. The same reading gives S3D 66.00 "
+        "of 66.38 G and I3D 104.40 of 107.89 G, so it is no explanation of the table",
+        options=WIDE_STEM,
+        without_padding="space and time",
         extra_macs=STEM_OF_3_FRAMES,
     ),
 )
@@ -113,7 +125,10 @@ RATIOS = (
     ),
 )
 
-I3D_READING = "Not explained: it is the S3D paper's figure, see i3d. With a stem of 3 frames"
+I3D_READING = (
+    "Not explained: it is the S3D paper's figure, see i3d. The nearest leaves out products with zeros padded in space "
+    "alone; S3D (4 temporal branches, stem 3x7x7) then has 66.76 of 66.38 G and Fast-S3D 43.64 of 43.47 G"
+)
 
 SLOWFAST_TABLES = (
     Row(
@@ -122,7 +137,7 @@ SLOWFAST_TABLES = (
         input=CLIP,
         macs=108e9,
         source=f"{SLOWFAST}, Tables 2 and 3",
-        reading=Reading(text=I3D_READING, options=SHORT_STEM),
+        reading=Reading(text=I3D_READING, options={"padding": "symmetric"}, without_padding="space"),
     ),
     Row(
         model="i3d",
