@@ -36,8 +36,8 @@ I3D = Row(
 )
 
 S3D_READING = Reading(
-    text="Not explained. The nearest in multiply-adds is the reading that gives Fast-S3D's: 4 temporal branches, a 3x7x7"
-    " stem as in TF-slim, products with padded zeros left out; parameters without batch normalisation, M for 2^20",
+    text="Not explained. The nearest in multiply-adds is the reading that gives Fast-S3D's: 4 temporal branches, a "
+    "3x7x7 stem as in TF-slim, products with padded zeros left out; parameters without batch normalisation, M for 2^20",
     options={**WIDE_STEM, "separable_stem": False},
     without_padding="space and time",
     without_norm=True,

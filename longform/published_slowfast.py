@@ -115,8 +115,8 @@ TABLE_5A = tuple(
 )
 
 LONG_LATERAL = Reading(
-    text="With lateral convolutions of 7 frames, as in the released 8x8 R50; the other rows of the table have 5. (With 5,"
-    " and 5 operations per normalised element, it is 54.50 G; no other row reads so either)",
+    text="With lateral convolutions of 7 frames, as in the released 8x8 R50; the other rows of the table have 5. (With "
+    "5, and 5 operations per normalised element, it is 54.50 G; no other row reads so either)",
     options={"beta": 1 / 4, "lateral_kernel": 7},
 )
 
