@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
 
 from extractors.backbones.base import Backbone
 from extractors.backbones.catalog import build_backbone
@@ -15,7 +18,7 @@ from extractors.clips.input import ClipInput
 from extractors.errors import WeightsError
 from extractors.weights.cards import CARDS
 from extractors.weights.hashes import sha256_of
-from extractors.weights.load import load_weights
+from extractors.weights.load import classes_in, load_weights
 from extractors.weights.store import resolve
 
 UNTRAINED = "untrained"
@@ -72,12 +75,16 @@ def _keep_small(network: Backbone) -> None:
 def network_source(model: str | None, weights: str, **options: Any) -> NetworkSource:
     """The network that `--model` and `--weights` name.
 
+    A file without a card says itself how its network was built if we wrote it; of any other, the number of classes is
+    that of its classifier.
+
     Args:
-        model: a name of the catalogue; None for the network of the weights' card.
+        model: a name of the catalogue; None for the network of the weights' card, or that a file of ours states.
         weights: name of a weight card, path of a file, or `untrained`.
-        options: arguments of the network's builder, over those of the card.
+        options: arguments of the network's builder, over those of the card or the file.
     Raises:
-        WeightsError: the weights are not there (the message says how to get them), or no model is named.
+        WeightsError: the weights are not there (the message says how to get them), cannot be read, or no model is
+            named.
     """
     card = CARDS.get(weights)
     if card is not None and model not in (None, card.model):
@@ -90,10 +97,10 @@ def network_source(model: str | None, weights: str, **options: Any) -> NetworkSo
     else:
         path, _ = resolve(weights)
         digest = sha256_of(path)
-    if card is None and model is None:
+    name, found = (card.model, card.options) if card else _network_of(path, model, options)
+    if name is None:
         raise WeightsError(f"{weights!r} is not the name of a weight card: say which network it is for, with --model.")
-    name = card.model if card is not None else str(model)
-    merged = {**(card.options if card else {}), **options}
+    merged = {**found, **options}
     return NetworkSource(
         model=name,
         options=merged,
@@ -103,6 +110,30 @@ def network_source(model: str | None, weights: str, **options: Any) -> NetworkSo
         input=(card.input if card else None) or _outline(name, merged).default_input(),
         classes=card.classes if card else None,
     )
+
+
+def _network_of(
+    path: Path | None, model: str | None, options: Mapping[str, Any]
+) -> tuple[str | None, Mapping[str, Any]]:
+    """Name and options of the network whose weights lie in a file without a card, as far as it tells them."""
+    stated = None if path is None else stated_network(path)
+    if stated is not None and model in (None, stated[0]):
+        return stated
+    if path is None or model is None or "num_classes" in options:
+        return model, {}
+    outline = _outline(model, options)
+    classes = classes_in(path, outline)
+    return model, {} if classes in (None, outline.num_classes) else {"num_classes": classes}
+
+
+def stated_network(path: str | Path) -> tuple[str, dict[str, Any]] | None:
+    """Name and options of the network in a file of `save_weights`; None for all other files."""
+    try:
+        with safe_open(path, "np") as file:
+            facts = file.metadata() or {}
+        return (facts["model"], json.loads(facts["options"])) if {"model", "options"} <= facts.keys() else None
+    except (OSError, SafetensorError, ValueError):
+        return None
 
 
 def _outline(model: str, options: Mapping[str, Any]) -> Backbone:

@@ -84,15 +84,17 @@ class Runtime:
         """Make `model` ready for inference, in place, and return it.
 
         Evaluation mode, batch normalisation folded into the convolutions before it, weights in the runtime's
-        precision and channels-last layout on its device; on a CPU every convolution by oneDNN.
+        precision and channels-last layout on its device; on a CPU every convolution by oneDNN, if not compiled.
 
         Raises:
-            ConfigError: this machine has no such device.
+            ConfigError: this machine has no such device, or the model is of a kind that is not compiled.
         """
         self._look_for_device()
+        if self.compile and not hasattr(model, "forward_features"):
+            raise ConfigError(f"{type(model).__name__} cannot be compiled: run it without --compile.")
         model.eval().requires_grad_(False)
         fold_batch_norm(model)
-        if self.torch_device.type == "cpu":
+        if self.torch_device.type == "cpu" and not self.compile:  # the compiler cannot look into calls of oneDNN
             use_onednn(model)
         model.to(device=self.torch_device, dtype=PRECISIONS[self.precision])
         for module in model.modules():

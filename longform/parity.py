@@ -88,7 +88,13 @@ def read_theirs(path: str) -> np.ndarray:
     if not isinstance(values, np.ndarray) or values.ndim != 2 or values.dtype.kind not in "fiu":
         got = f"{values.shape} {values.dtype}" if isinstance(values, np.ndarray) else "an .npz archive"
         raise ParityError(f"{path!r} holds {got}; expected an array (clips, dimension) of numbers in one .npy file.")
-    return values.astype(np.float32)
+    found = values.astype(np.float32)
+    if not (finite := np.isfinite(found).all(1)).all():
+        raise ParityError(
+            f"{path!r} has values in {np.count_nonzero(~finite)} of {len(found)} clips that are no finite numbers, "
+            f"first in clip {int(finite.argmin())}: float16 ends at 65504."
+        )
+    return found
 
 
 def _only_video(bank: FeatureBank, against: str) -> str:
@@ -113,10 +119,13 @@ def compare(bank: FeatureBank, space: str, video_id: str, theirs: np.ndarray) ->
     window = bank.window(space, video_id, 0.0, after_s=ALL_S)
     ours, times = window.features, window.times_s
     if ours.shape[1] != theirs.shape[1] or not len(ours) or not len(theirs):
+        reason = "Another dimension is another layer or another network: the embedding is the classifier's input, "
+        reason += "pathways slow before fast."
+        if ours.shape[1] == theirs.shape[0]:
+            reason = "Theirs looks transposed: expected (clips, dimension)."
         raise ParityError(
             f"{space} of {video_id} has {ours.shape[0]} features of {ours.shape[1]} values, theirs {theirs.shape[0]} "
-            f"of {theirs.shape[1]}. Another dimension is another layer or another network: the embedding is the "
-            "classifier's input, pathways slow before fast."
+            f"of {theirs.shape[1]}. {reason}"
         )
     common = min(len(ours), len(theirs))
     cosines, differences = _cosines(ours[:common], theirs[:common]), np.abs(ours[:common] - theirs[:common]).max(1)
@@ -127,7 +136,10 @@ def compare(bank: FeatureBank, space: str, video_id: str, theirs: np.ndarray) ->
     report = Report(space=space, video_id=video_id, clips=clips, mean_cosine=float(cosines.mean()))
     if lag := _best_lag(ours, theirs):
         moved = f"theirs fits best {abs(lag)} clips {'later' if lag > 0 else 'earlier'}"
-        return replace(report, notes=[f"{moved} ({lag * (times[1] - times[0]):+.3g} s)"])
+        moved += f" ({lag * (times[1] - times[0]):+.3g} s)"
+        if _distance(*_moved(ours, theirs, lag)) >= SAME:
+            return replace(report, notes=[moved])
+        return replace(report, verdict=[moved])
     if _distance(ours[:common], theirs[:common]) >= SAME:
         return report
     return replace(report, verdict=[*_other_count(ours, theirs), *_other_length(ours[:common], theirs[:common])])
@@ -168,12 +180,18 @@ def _best_lag(ours: np.ndarray, theirs: np.ndarray, reach: int = 3) -> int:
     """Clips by which `theirs` must be moved to fit best; 0 unless another place fits clearly better."""
 
     def misfit(lag: int) -> float:
-        first, second = (ours[lag:], theirs) if lag >= 0 else (ours, theirs[-lag:])
-        common = min(len(first), len(second))
-        return _distance(first[:common], second[:common]) if common >= 2 else np.inf
+        first, second = _moved(ours, theirs, lag)
+        return _distance(first, second) if len(first) >= 2 else np.inf
 
     best = min(range(-reach, reach + 1), key=lambda lag: (misfit(lag), abs(lag)))
     return best if misfit(best) < 0.5 * misfit(0) and misfit(0) >= SAME else 0
+
+
+def _moved(ours: np.ndarray, theirs: np.ndarray, lag: int) -> tuple[np.ndarray, np.ndarray]:
+    """The clips that both have when `theirs` is moved by `lag`."""
+    first, second = (ours[lag:], theirs) if lag >= 0 else (ours, theirs[-lag:])
+    common = min(len(first), len(second))
+    return first[:common], second[:common]
 
 
 def investigate(
@@ -217,7 +235,7 @@ def _search(
     steps: list[str] = []
     tried: list[dict[str, Any]] = []
     for _ in range(ROUNDS):
-        ways = recipes(base)
+        ways = recipes(base, network.geometry)
         found = network.features(ways)
         left = {name: _distance(rows, theirs) for name, rows in found.items()}
         tried += [

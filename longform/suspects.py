@@ -19,7 +19,7 @@ from extractors.clips.preprocess import FULL, to_clip
 from extractors.runtime import Runtime
 from longform.chosen_frames import chosen_frames
 from pipeline.features.networks import centred_offsets
-from pipeline.video.geometry import PictureSpec
+from pipeline.video.geometry import Geometry, PictureSpec
 from pipeline.video.probe import MeasuredFacts, probe
 
 
@@ -39,6 +39,10 @@ class Recipe:
     """Frames are spread evenly over the span, first and last included (PySlowFast's test: a step of 63/31)."""
     own_rate: bool = False
     """The stride counts the file's own frames, whatever their rate."""
+    square_pixels: bool = True
+    """A picture of pixels that are not square is widened or narrowed to the one that a player shows."""
+    upright: bool = True
+    """A picture that the file says to turn is turned."""
 
     def frames(self, moment: Fraction, pts: Sequence[int], measured: MeasuredFacts) -> list[int]:
         """Indices of a clip's frames among all displayed frames, whose timestamps are `pts`."""
@@ -58,6 +62,14 @@ class Recipe:
     def picture(self) -> PictureSpec:
         """What is asked of the decoder."""
         return PictureSpec(short_side_px=self.spec.short_side_px if self.scaler == "decoder" else None)
+
+    def geometry(self, shown: Geometry) -> Geometry:
+        """How the pictures of a file are taken that a player shows as `shown`."""
+        return replace(
+            shown,
+            pixel_aspect=shown.pixel_aspect if self.square_pixels else Fraction(1),
+            rotation_deg=shown.rotation_deg if self.upright else 0,
+        )
 
     def clip(self, pictures: Sequence[np.ndarray]) -> torch.Tensor:
         """(1, 3, T, H, W) of the clip's pictures."""
@@ -100,6 +112,8 @@ SUSPECTS: Mapping[str, Callable[[Recipe], Recipe]] = {
     "crop of 224 px": _crop_of(224),
     "crop of 256 px": _crop_of(256),
     "whole picture, no crop": _with(crops=FULL),
+    "pixel aspect ratio ignored": _with(square_pixels=False),
+    "rotation ignored": _with(upright=False),
     "one frame early": _with(shift=-1),
     "one frame late": _with(shift=1),
     "clips begin at their time instead of being centred": _with(starts=True),
@@ -108,11 +122,19 @@ SUSPECTS: Mapping[str, Callable[[Recipe], Recipe]] = {
 }
 
 
-def recipes(base: Recipe) -> dict[str, Recipe]:
-    """Each suspect that would change `base`."""
+def recipes(base: Recipe, shown: Geometry) -> dict[str, Recipe]:
+    """Each suspect that would change `base` on pictures that a player shows as `shown`."""
+
+    def steps(recipe: Recipe) -> tuple[Recipe, Geometry]:
+        return replace(recipe, square_pixels=True, upright=True), recipe.geometry(shown)
+
     changed = {name: change(base) for name, change in SUSPECTS.items()}
     fits = {name: recipe for name, recipe in changed.items() if recipe.spec.crop_px <= recipe.spec.short_side_px}
-    return {name: recipe for name, recipe in fits.items() if recipe != base}
+    return {name: recipe for name, recipe in fits.items() if steps(recipe) != steps(base)}
+
+
+Wanted = tuple[Geometry, int, PictureSpec]
+"""A picture: how the file's are taken, the index of its frame, and its size."""
 
 
 class Moments:
@@ -124,19 +146,31 @@ class Moments:
         self._facts, self._index = probe(uri)
         self._pts = [int(pts) for pts in self._index.pts]
 
+    @property
+    def geometry(self) -> Geometry:
+        """How a player shows the video."""
+        return self._facts.measured.geometry
+
     def features(self, ways: Mapping[str, Recipe]) -> dict[str, np.ndarray]:
         """(moments, D) float32 by each recipe; the frames of one moment are held at once."""
         rows: dict[str, list[np.ndarray]] = {name: [] for name in ways}
         for moment in self._moments:
             plan = {name: way.frames(moment, self._pts, self._facts.measured) for name, way in ways.items()}
-            pictures = self._pictures({(i, ways[name].picture) for name, indices in plan.items() for i in indices})
+            takes = {name: (way.geometry(self.geometry), way.picture) for name, way in ways.items()}
+            pictures = self._pictures({(takes[name][0], i, takes[name][1]) for name in ways for i in plan[name]})
             for name, recipe in ways.items():
-                clip = recipe.clip([pictures[index, recipe.picture] for index in plan[name]])
+                geometry, spec = takes[name]
+                clip = recipe.clip([pictures[geometry, index, spec] for index in plan[name]])
                 with torch.inference_mode():
                     rows[name].append(self._network.embed(self._runtime.to(clip)).float().cpu().numpy()[0])
         return {name: np.stack(found) for name, found in rows.items()}
 
-    def _pictures(self, wanted: set[tuple[int, PictureSpec]]) -> dict[tuple[int, PictureSpec], np.ndarray]:
-        indices = sorted({index for index, _ in wanted})
-        shown = chosen_frames(self._facts, self._index, indices)
-        return {(i, spec): frame.picture(spec) for i, frame in shown for at, spec in wanted if at == i}
+    def _pictures(self, wanted: set[Wanted]) -> dict[Wanted, np.ndarray]:
+        pictures: dict[Wanted, np.ndarray] = {}
+        for geometry in {geometry for geometry, _, _ in wanted}:
+            taken = replace(self._facts, measured=replace(self._facts.measured, geometry=geometry))
+            indices = sorted({index for other, index, _ in wanted if other == geometry})
+            for i, frame in chosen_frames(taken, self._index, indices):
+                specs = {spec for other, index, spec in wanted if (other, index) == (geometry, i)}
+                pictures |= {(geometry, i, spec): frame.picture(spec) for spec in specs}
+        return pictures

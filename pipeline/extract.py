@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pipeline import isolation
 from pipeline.bank.claims import RUN, claim
 from pipeline.bank.errors import StorageError
-from pipeline.bank.filesystem import open_location
+from pipeline.bank.filesystem import exists, open_location
 from pipeline.bank.manifest import create_or_open, open_manifest
 from pipeline.bank.reader import FeatureBank
 from pipeline.bank.writer import BankWriter
@@ -24,7 +24,7 @@ from pipeline.printing import some
 from pipeline.progress import ProgressReport
 from pipeline.repair import mark, plan_repair, put_back_shared_files, remaining
 from pipeline.retry import plan_retry
-from pipeline.rows import VideoRow, committed_fingerprints
+from pipeline.rows import VideoRow, committed_fingerprints, printable
 from pipeline.run_record import RunMetrics, RunRecord, begun, new_run_id
 from pipeline.settings import RunSettings, forget_stop
 from pipeline.stages import fingerprints
@@ -108,7 +108,7 @@ def extract(
     if not inputs and not repair and not retry:
         raise InputError("No INPUT was given: name the videos to extract. Only repair and retry find them in the bank.")
     given = find_videos(inputs) if inputs else Inputs(videos=(), ignored=())
-    if retry:
+    if retry or (repair and not exists(*open_location(bank))):
         open_manifest(bank)  # a claim would make the folder
     work = _Work(
         bank=str(bank),
@@ -278,7 +278,7 @@ def _is_up_to_date(bank: BankWriter, video: VideoSource, config: ExtractConfig) 
     if row is None or row["status"] != "ok" or row["source_sha256"] is None:
         return False
     same_file = (row["uri"], row["source_bytes"], row["source_mtime_s"]) == (
-        video.uri,
+        printable(video.uri),
         video.bytes,
         video.mtime_s,
     )

@@ -47,12 +47,16 @@ STOPPED = "Stopped"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Limits:
-    """What one call in a child may use."""
+    """What one call in a child may use. Raises ConfigError for a time that is none."""
 
     stall_s: float = 300.0
     """Longest time without a sign of progress."""
     max_rss_bytes: int = 4 << 30
     """Most resident memory of the child."""
+
+    def __post_init__(self) -> None:
+        if not self.stall_s > 0:
+            raise ConfigError(f"--stall-s must be above 0: got {self.stall_s:g}.")
 
     @classmethod
     def shared(cls, memory_bytes: int | None, processes: int, *, stall_s: float) -> "Limits":

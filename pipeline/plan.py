@@ -114,10 +114,13 @@ def plan(
         samples: excerpts to extract, at least two.
         sample_s: seconds of each.
     Raises:
-        InputError: no video. ConfigError: fewer than two samples. PipelineError: fewer than two could be extracted.
+        InputError: no video. ConfigError: fewer than two samples, or of no length. PipelineError: fewer than two could
+            be extracted.
     """
     if samples < LEAST_SAMPLES:
         raise ConfigError(f"--samples must be at least {LEAST_SAMPLES}: got {samples}.")
+    if not 0 < sample_s < math.inf:
+        raise ConfigError(f"--sample-s must be a number of seconds above 0: got {sample_s:g}.")
     uris = {video.video_id: video.uri for video in find_videos(inputs).videos}
     known, unreadable, no_duration = _durations(uris, config.video_limits)
     if not known:

@@ -1,7 +1,6 @@
 """Named configurations of a run. A preset is a function; variants derive from it."""
 
 import dataclasses
-import json
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -112,15 +111,22 @@ def _without_download(clips: Stage) -> tuple[Stage, ...]:
     return ShotStage(), people, clips, TrackStage(LinkConfig(min_score=HOG_SURE_ENOUGH), [people])
 
 
-def network_clips(model: str, weights: str) -> Preset:
+def network_clips(model: str, weights: str = "") -> Preset:
     """Shots, and a clip feature of one network every second; `weights` unless the user names others."""
 
     def preset(networks: NetworkOptions) -> tuple[Stage, ...]:
-        from extractors.networks import network_source
+        from extractors.networks import cards_for, network_source
         from pipeline.features.networks import NetworkClipStage
         from pipeline.features.shots import ShotStage
 
-        source = network_source(model, networks.weights_of({"clips": weights})["clips"])
+        named = networks.weights_of({"clips": weights})["clips"]
+        if not named:
+            known = ", ".join(cards_for(model)) or "none is known for it"
+            raise ConfigError(
+                f"Preset {model!r} needs --weights: a checkpoint of `longform weights list` ({known}), a weight file, "
+                "or 'untrained'."
+            )
+        source = network_source(model, named)
         source.build()  # a file that does not fit is an error now, not one of every video
         return ShotStage(), NetworkClipStage(source, networks.runtime())
 
@@ -257,12 +263,13 @@ def _object_detector(weights: str) -> tuple["DetectorSource", int]:
     """The detector of a card, of a file that says how it was built, or that of EPIC's nouns; its feature's size."""
     from extractors.detector_source import detector_source
     from extractors.detectors.faster_rcnn import FasterRCNNConfig
+    from extractors.networks import stated_network
     from extractors.weights.cards import CARDS
 
     if weights in CARDS:
         name, options = CARDS[weights].model, dict(CARDS[weights].options)
     else:
-        name, options = _model_of_file(weights) or ("faster_rcnn_x101_fpn", EPIC_NOUNS)
+        name, options = stated_network(weights) or ("faster_rcnn_x101_fpn", EPIC_NOUNS)
     return detector_source(name, weights, **options), options.get("feature_dim", FasterRCNNConfig.feature_dim)
 
 
@@ -280,7 +287,7 @@ def _lfb_network(weights: str, own: str) -> "NetworkSource":
     A network without a card sees clips as the one of `own` does; one that was built for other numbers of frames
     (`sampling`) or another size (`crop_px`) gets those.
     """
-    from extractors.networks import network_source
+    from extractors.networks import network_source, stated_network
     from extractors.weights.cards import CARDS
 
     if weights in CARDS:
@@ -288,7 +295,7 @@ def _lfb_network(weights: str, own: str) -> "NetworkSource":
     else:
         card = CARDS[own]
         assert card.input is not None
-        name, options = _model_of_file(weights) or (card.model, dict(card.options))
+        name, options = stated_network(weights) or (card.model, dict(card.options))
         source = network_source(name, weights, **options)
         built_for = source.input if "sampling" in options else card.input
         spec = dataclasses.replace(card.input, num_frames=built_for.num_frames, stride=built_for.stride)
@@ -297,18 +304,6 @@ def _lfb_network(weights: str, own: str) -> "NetworkSource":
         source = dataclasses.replace(source, input=spec)
     source.build()  # a file that does not fit is an error now, not one of every video
     return source
-
-
-def _model_of_file(path: str) -> tuple[str, dict[str, Any]] | None:
-    """Name and options of the network in a file of `save_weights`; None for all other files."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, "np") as file:
-            facts = file.metadata() or {}
-    except (OSError, SafetensorError):
-        return None
-    return (facts["model"], json.loads(facts["options"])) if {"model", "options"} <= facts.keys() else None
 
 
 def text(networks: NetworkOptions) -> tuple[Stage, ...]:
@@ -381,13 +376,25 @@ def build_config(
     Raises:
         ConfigError: an unknown preset, stage or field, or a value that does not fit.
     """
-    if preset not in PRESETS:
-        raise ConfigError(f"Unknown preset {preset!r}. Choose one of: {', '.join(PRESETS)}.")
-    stages = [*PRESETS[preset](networks or NetworkOptions()), *(registered_stage(name) for name in extra)]
+    stages = [*_called(preset)(networks or NetworkOptions()), *(registered_stage(name) for name in extra)]
     stages = _keep(stages, set(only))
     for setting in settings:
         _apply(stages, setting)
     return ExtractConfig(preset=preset, stages=tuple(stages), **options)
+
+
+def _called(name: str) -> Preset:
+    """The preset of a name; every other network over clips is one too, without weights of its own."""
+    if name in PRESETS:
+        return PRESETS[name]
+    from extractors.backbones.catalog import COMPRESSED, backbone_names
+
+    if name in backbone_names() and name not in COMPRESSED:
+        return network_clips(name)
+    raise ConfigError(
+        f"Unknown preset {name!r}. Choose one of: {', '.join(PRESETS)}; or another network that "
+        "`longform complexity` lists."
+    )
 
 
 def _keep(stages: list[Stage], only: set[str]) -> list[Stage]:

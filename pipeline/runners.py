@@ -93,6 +93,8 @@ def runner_name(beam_args: Sequence[str]) -> str:
 def _place_elsewhere(named: str, args: list[str], options: PipelineOptions) -> Place:
     portable = options.view_as(PortableOptions)
     endpoint, pool = portable.job_endpoint, portable.environment_config
+    if named == "PortableRunner" and not endpoint:
+        raise ConfigError(f"PortableRunner needs --job_endpoint=HOST:PORT behind the --. {_WAY_OUT}")
     described = _options_of_job_service(endpoint) if endpoint not in (None, EMBEDDED) else ()
     _refuse_unknown(args, described)
     has_pool = portable.environment_type == "EXTERNAL"
@@ -100,6 +102,8 @@ def _place_elsewhere(named: str, args: list[str], options: PipelineOptions) -> P
         _connect(pool, f"No worker pool answers at --environment_config={pool}")
     look_at = f"the worker pool {pool}" if has_pool else f"the workers of {named}"
     start_s = options.view_as(WatchOptions).start_s
+    if start_s is not None and not start_s > 0:
+        raise ConfigError(f"--start_s must be above 0: got {start_s:g}.")
     if start_s is None and not has_pool:
         start_s = START_S
     return Place(runner=None, options=options, look_at=look_at, start_s=start_s)

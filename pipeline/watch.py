@@ -98,12 +98,13 @@ class Reporter:
         while not self.is_over:
             time.sleep(_period_s(self._settings))
             with suppress(StorageError):  # at the next turn; the steps meet it too, and say so
-                if not self._driver_is_there():
-                    self.is_over = True
-                    isolation.retire(self._children)
-                elif self._children.beats != beats:
+                if self._children.beats != beats and self._driver_is_there():
                     beats = self._children.beats
                     self._sign(beats)
+                if not self._driver_is_there():
+                    self.is_over = True
+                    delete_folder_quietly(self._fs, self._folder)  # the sign may have come behind the driver's end
+                    isolation.retire(self._children)
 
     def _sign(self, beats: int) -> None:
         write_bytes_atomic(self._fs, join(self._folder, self._name), json.dumps({"beats": beats}).encode())

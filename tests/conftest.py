@@ -4,10 +4,16 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # test processes share the cores; before anything imports torch
 
 REPOSITORY = Path(__file__).parent.parent
+
+settings.register_profile(
+    "same examples on any machine", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("same examples on any machine")  # others: pytest --hypothesis-profile=default
 
 
 @pytest.fixture(scope="session")

@@ -22,7 +22,7 @@ HOGHOF = ("--preset", "hoghof", "--segment-s", "1")
 """All stages that need no torch, and two to four segments of each video."""
 SHOTS = ("--preset", "hoghof", "--only", "shots")
 """The least that a run can do."""
-FAREWELL_S = 10.0
+FAREWELL_S = 30.0
 """Processes that are still there so long after the end of their run have been left behind."""
 MOST_LATE = 8
 """So many faults of a kind may come too late to strike, and are made again."""

@@ -2,6 +2,7 @@
 
 import os
 import random
+import secrets
 import signal
 import socket
 import subprocess
@@ -16,10 +17,10 @@ from benchmarks.faults.kills import place_of
 from benchmarks.faults.lab import FAREWELL_S, HOGHOF, Extraction, Lab, Subject, is_worker_child, processes_of
 from benchmarks.faults.outcome import Outcome
 
-STALL_S = 5.0
+STALL_S = 10.0
 """--stall-s of the runs, which end after twice as long without a sign of their workers."""
 POOLS = 2
-_START_S = 60.0
+_START_S = 180.0
 
 
 class Pools:
@@ -88,9 +89,12 @@ def _end(service: subprocess.Popen) -> None:
 
 
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("localhost", 0))
-        return probe.getsockname()[1]
+    """A port that nobody listens on, below those that an outgoing connection may be given before it is used."""
+    while True:
+        port = secrets.choice(range(10_000, 30_000))
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("localhost", port))
+            return port
 
 
 def _wait_for(port: int) -> None:

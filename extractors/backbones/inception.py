@@ -26,6 +26,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from numbers import Integral
 from typing import Literal, get_args
 
 import torch.nn.functional as F
@@ -150,9 +151,10 @@ class Inception(RoiBackbone):
     ) -> None:
         super().__init__()
         _expect("kinds", kinds, len(kinds) == len(LAYERS) and set(kinds) <= set(get_args(Kind)), "one Kind per layer")
-        _expect("num_classes", num_classes, num_classes >= 1, "1 or more")
+        whole = isinstance(num_classes, Integral) and num_classes >= 1
+        _expect("num_classes", num_classes, whole, "a whole number, 1 or more")
         _expect("input_channels", input_channels, input_channels in (2, 3), "3 (RGB) or 2 (flow)")
-        _expect("width", width, width >= 1, "1 or more")
+        _expect("width", width, isinstance(width, Integral) and width >= 1, "a whole number, 1 or more")
         _expect("padding", padding, padding in ("same", "symmetric"), "'same' or 'symmetric'")
         _expect("stem_temporal_kernel", stem_temporal_kernel, stem_temporal_kernel in (3, 7), "7 or 3")
         _expect("temporal_branches", temporal_branches, temporal_branches in (2, 4), "2 or 4")
@@ -256,6 +258,10 @@ class Inception(RoiBackbone):
     def _check(self, clip: Tensor) -> None:
         if clip.ndim != 5 or clip.shape[1] != self.input_channels:
             raise ShapeError(f"A clip has shape {tuple(clip.shape)}; expected (N, {self.input_channels}, T, H, W).")
+        if not clip.is_floating_point():
+            raise ShapeError(
+                f"A clip is {clip.dtype}; expected normalised floats, as extractors.clips.preprocess makes."
+            )
         frames, side = self.least_input
         if clip.shape[2] < frames or min(clip.shape[3:]) < side:
             raise ShapeError(

@@ -43,6 +43,8 @@ class ResNetConfig(VideoResNetConfig):
     video-nonlocal-net has."""
     pool_kernel_t: int = 2
     """Length in time of pools that halve it: 2 in the released code; 3 as printed in the non-local paper's Table 1."""
+    pool1_kernel_t: int | None = None
+    """The same of pool1 alone: 1 in mmaction2's I3D, whose pool1 drops every other frame; None for `pool_kernel_t`."""
     pool2: bool = True
     """Whether C2D and I3D halve time after res2; not in the zoo's `C2D_NOPOOL_8x8_R50`."""
     temporal_res4_blocks: int | None = None
@@ -53,6 +55,7 @@ class ResNetConfig(VideoResNetConfig):
         self._expect("architecture", self.architecture in STEM_KERNELS, f"one of {', '.join(STEM_KERNELS)}")
         self._expect("pool1_padding", self.pool1_padding in (None, 0, 1), "0 or 1")
         self._expect("pool_kernel_t", self.pool_kernel_t in (2, 3), "2 or 3")
+        self._expect("pool1_kernel_t", self.pool1_kernel_t in (None, 1, 2, 3), "1, 2 or 3")
         pooled = self.architecture in ("c2d", "i3d", "i3d_333")
         self._expect("early_time_stride", pooled or not self.early_time_stride, "False for a pathway of SlowFast")
 
@@ -73,7 +76,7 @@ class ResNetConfig(VideoResNetConfig):
             width=self.width,
             inflated="b" if self.architecture == "i3d_333" else "a",
             stem_stride_t=2 if strided else 1,
-            pool1_kernel_t=self.pool_kernel_t if strided else 1,
+            pool1_kernel_t=(self.pool1_kernel_t or self.pool_kernel_t) if strided else 1,
             pool1_stride_t=2 if strided else 1,
             pool1_padding=padding,
             pool2_kernel_t=self.pool_kernel_t if in_time and self.pool2 else 1,

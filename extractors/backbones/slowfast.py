@@ -62,7 +62,8 @@ class SlowFastConfig(VideoResNetConfig):
         self._expect("lateral", self.lateral in LATERALS, f"one of {', '.join(LATERALS)}")
         packs = self.fast_width * self.alpha == self.width
         self._expect("lateral", packs or self.lateral != "time_to_channel_sum", "another where alpha * beta is not 1")
-        self._expect("lateral_kernel", self.lateral_kernel % 2 == 1, "an odd number")
+        odd = self.lateral_kernel >= 1 and self.lateral_kernel % 2 == 1
+        self._expect("lateral_kernel", odd, "an odd number, 1 or more")
         self._expect("fast_input", self.fast_input in FAST_INPUTS, f"one of {', '.join(FAST_INPUTS)}")
         needs_global = self.fast_input == "half" and self.head != "global"
         self._expect("head", not needs_global, "'global' where the Fast pathway has half the resolution")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 
 from torch import Tensor
 
@@ -56,18 +57,27 @@ class VideoResNetConfig:
 
     def __post_init__(self) -> None:
         self._expect("depth", self.depth in BLOCKS, f"one of {', '.join(map(str, BLOCKS))}")
-        numbers = self.sampling.split("x")
+        numbers = str(self.sampling).split("x")
         parsed = len(numbers) == 2 and all(number.isdigit() and int(number) > 0 for number in numbers)
         self._expect("sampling", parsed, "frames x distance, such as '8x8'")
-        self._expect("width", self.width >= 1, "1 or more")
-        self._expect("num_classes", self.num_classes >= 1, "1 or more")
+        self._expect("width", isinstance(self.width, Integral) and self.width >= 1, "a whole number, 1 or more")
+        whole = isinstance(self.num_classes, Integral)
+        self._expect("num_classes", whole and self.num_classes >= 1, "a whole number, 1 or more")
         self._expect("activation", self.activation in ("softmax", "sigmoid"), "'softmax' or 'sigmoid'")
+        self._expect("dropout", 0 <= self.dropout < 1, "0 or more and below 1")
         self._expect("head", self.head in HEADS, f"one of {', '.join(HEADS)}")
         self._expect("crop_px", self.crop_px >= 32, "32 or more")
         self._expect("res5_stride", self.res5_stride in (None, 1, 2), "1 or 2")
         self._expect("res5_dilation", self.res5_dilation in (None, 1, 2), "1 or 2")
         self._expect("nonlocal_blocks", self.nonlocal_blocks in (0, 1, 5, 10), "0, 1, 5 or 10")
         self._expect("nonlocal_attention", self.nonlocal_attention in ATTENTION, f"one of {', '.join(ATTENTION)}")
+        pool = self.nonlocal_pool
+        sizes = pool is None or (isinstance(pool, Sequence) and len(pool) == 3 and all(n >= 1 for n in pool))
+        self._expect("nonlocal_pool", sizes, "three sizes (t, h, w), each 1 or more")
+        groups = self.nonlocal_group or {}
+        sizes = isinstance(groups, Mapping) and all(stage in STAGES and n >= 1 for stage, n in groups.items())
+        self._expect("nonlocal_group", sizes, "stages 2 to 5 with frames, each 1 or more")
+        self._expect("nonlocal_at", isinstance(self.nonlocal_at, Mapping | None), "stage -> blocks")
         for stage, blocks in self._nonlocal_at().items():
             there = stage in STAGES and all(0 <= i < BLOCKS[self.depth][stage - 2] for i in blocks)
             self._expect("nonlocal_at", there, f"stages 2 to 5 and blocks of {BLOCKS[self.depth]}")
@@ -166,6 +176,9 @@ class VideoResNet(RoiBackbone):
                 f"Clip has shape {tuple(clip.shape)}; expected (N, {self.input_channels}, T, H, W) "
                 f"with T of at least {self.shortest_clip()}."
             )
+
+        if not clip.is_floating_point():
+            raise ShapeError(f"Clip is {clip.dtype}; expected normalised floats, as extractors.clips.preprocess makes.")
 
     def pool_clips(self, features: tuple[Tensor, ...]) -> Tensor:
         """(N, D, T'', H'', W''): the classifier's input at every position."""

@@ -196,8 +196,8 @@ def _state(value: Any, path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise WeightsError(f"{path} holds a {type(value).__name__}; expected a dict of tensors. Save the network's "
                            "state_dict().")  # fmt: skip
     for key in _STATE_KEYS:
-        if isinstance(value.get(key), dict):
-            return _arrays(value[key])[0], _plain(value)
+        if isinstance(value.get(key), dict) and (found := _arrays(value[key])[0]):
+            return found, _plain(value)
     tensors, facts = _arrays(value)
     if not tensors:
         raise WeightsError(f"{path} holds no tensors at its top and none under {', '.join(_STATE_KEYS)}; its keys are: "

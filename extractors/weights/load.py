@@ -25,6 +25,7 @@ _LAYOUT_MODULES = (
     "extractors.weights.coviar_layout",
     "extractors.weights.detection_layouts",
 )
+CLASSIFIER_WEIGHT: Final = "head.fc.weight"
 _COUNTER = ".num_batches_tracked"
 
 
@@ -57,7 +58,7 @@ def load_weights(
 
     Container and names are recognised from the file: own safetensors, PySlowFast, PyTorchVideo, Caffe2 pickles of
     video-nonlocal-net and LFB, torchvision, pytorch-i3d, S3D, CoViAR, TensorFlow, Detectron2. Nothing in a file can
-    run.
+    run. A first part that all names share, such as `module.` of DataParallel, is left out.
 
     Shapes may differ by trailing ones. Kernels of an image network, where no tensor of the file has a time axis, are
     repeated in time and divided by its length (Carreira and Zisserman, "Quo Vadis, Action Recognition?", 2017,
@@ -103,6 +104,16 @@ def load_weights(
     )
 
 
+def classes_in(path: str | Path, model: nn.Module) -> int | None:
+    """How many classes the classifier in a file knows, under the names of `model`; None if it has none.
+
+    Raises:
+        WeightsError: as `load_weights`.
+    """
+    _, state = _convert(read_tensors(path), model.state_dict(), Path(path))
+    return len(state[CLASSIFIER_WEIGHT]) if CLASSIFIER_WEIGHT in state else None
+
+
 def save_weights(model: nn.Module, path: str | Path, *, name: str, options: Mapping[str, Any] | None = None) -> None:
     """Write a network's weights as safetensors under our names; the metadata says how to build it again.
 
@@ -123,20 +134,32 @@ def layouts() -> tuple[Layout, ...]:
 
 
 def _convert(contents: Contents, target: Mapping[str, Tensor], path: Path) -> tuple[str, State]:
-    """The layout's name, and the tensors under our names, without counters."""
-    tensors = {name: tensor for name, tensor in contents.tensors.items() if not name.endswith(_COUNTER)}
-    if contents.facts.get("format") == OWN_LAYOUT or 2 * len(tensors.keys() & target.keys()) > len(tensors):
-        return OWN_LAYOUT, tensors
-    known = layouts()
-    for layout in known:
-        if layout.recognises(tensors):
-            state = layout.convert(tensors)
-            return layout.name, {name: tensor for name, tensor in state.items() if not name.endswith(_COUNTER)}
+    """The layout's name, and the tensors under our names, without counters.
+
+    What all names begin with is left out, such as `module.` of DataParallel, until they are of a layout we know.
+    """
+    tensors: State = {name: tensor for name, tensor in contents.tensors.items() if not name.endswith(_COUNTER)}
+    known, inner = layouts(), tensors
+    while inner:
+        if contents.facts.get("format") == OWN_LAYOUT or 2 * len(inner.keys() & target.keys()) > len(inner):
+            return OWN_LAYOUT, inner
+        for layout in known:
+            if layout.recognises(inner):
+                state = layout.convert(inner)
+                return layout.name, {name: tensor for name, tensor in state.items() if not name.endswith(_COUNTER)}
+        inner = _unwrapped(inner)
     raise WeightsError(
         f"{path} ({contents.container}) has {len(tensors)} tensors under names that we do not know, such as "
         f"{', '.join(list(tensors)[:3]) or 'none'}. Known are those of: {', '.join(layout.name for layout in known)}, "
         f"and our own (as save_weights writes them)."
     )
+
+
+def _unwrapped(tensors: State) -> State:
+    """The tensors without the first part of their names, where all have the same; else none."""
+    if len({name.split(".")[0] for name in tensors}) > 1 or not all("." in name for name in tensors):
+        return {}
+    return {name.split(".", 1)[1]: tensor for name, tensor in tensors.items()}
 
 
 def _placed(state: State, places: Mapping[str, str]) -> State:

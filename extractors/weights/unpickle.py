@@ -5,8 +5,8 @@ interpreter of its own for the opcodes that build numbers, strings, containers a
 nothing by name: the few names that weight files need (`numpy.core.multiarray._reconstruct` and the like) are keys of
 tables of functions in this package, and any other name is refused as soon as it is mentioned, called or not.
 
-Memory is bounded by the size of the file: an array must have as many bytes as its shape says, and a string that the
-pickle decodes again and again counts each time.
+Memory is bounded by the size of the file: an array must have as many bytes as its shape says, and bytes, pairs or text
+that a pickle holds once and makes arrays, dicts or names of again and again count each time.
 """
 
 from __future__ import annotations
@@ -65,6 +65,8 @@ _OBJECT_DTYPES = ("O", "O8")
 _TEXT_DTYPE = re.compile("[SU][1-9][0-9]{0,4}")
 """Strings of one length, as NumPy keeps the names that come from a MATLAB file."""
 _SCALARS = (str, bytes, int, float, bool, type(None))
+_MADE_PER_BYTE = 3
+"""Bytes and entries that a pickle may have made, for each of its own: text is decoded, then an array made of it."""
 
 
 class _Dtype:
@@ -152,7 +154,7 @@ class _Machine:
         persistent: Call | None,
         object_arrays: bool,
     ) -> None:
-        self.source, self.budget = source, size
+        self.source, self.budget = source, _MADE_PER_BYTE * size
         self.calls, self.names, self.persistent = calls, names, persistent
         self.object_arrays = object_arrays
         self.stack: list[Any] = []
@@ -180,6 +182,12 @@ class _Machine:
     def damaged(self, error: BaseException) -> WeightsError:
         reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         return WeightsError(f"{self.source} is damaged or cut off (pickle: {reason}). Get the file again.")
+
+    def spend(self, count: int) -> None:
+        """Account for `count` bytes or entries that a call makes of what the pickle may hold only once."""
+        self.budget -= count
+        if self.budget < 0:
+            raise ValueError("it unpacks to more than the file holds")
 
     # Containers
 
@@ -239,7 +247,7 @@ class _Machine:
 
     def mention_from_stack(self, _: object) -> None:
         module, name = self.pop_many(2)
-        self.mention(f"{module}.{name}")
+        self.mention(f"{_text(module)}.{_text(name)}")
 
     def call(self, _: object) -> None:
         function, arguments = self.pop_many(2)
@@ -296,9 +304,10 @@ class _Machine:
         if dtype.code in _OBJECT_DTYPES:
             return self.object_array(data, shape, order)
         kind = dtype.numpy()
-        expected = math.prod(shape) * kind.itemsize
-        if len(shape) > 32 or min(shape, default=0) < 0 or len(data) != expected:
+        expected = _count(shape) * kind.itemsize
+        if len(data) != expected:
             raise ValueError(f"an array of shape {shape} and {expected} bytes with {len(data)} bytes of data")
+        self.spend(expected)
         return np.frombuffer(data, kind).reshape(shape, order="F" if order == "F" else "C")
 
     def object_array(self, data: Any, shape: Any, order: str) -> np.ndarray:
@@ -306,19 +315,18 @@ class _Machine:
             unpickle(io.BytesIO(data), len(data), self.source)
         if not self.object_arrays or not isinstance(data, list):
             raise self.refusal("holds Python objects in an array (NumPy dtype object)")
-        if len(shape) > 32 or min(shape, default=0) < 0 or len(data) != math.prod(shape):
+        if len(data) != _count(shape):
             raise ValueError(f"an array of shape {shape} with {len(data)} objects")
+        self.spend(len(data))
         flat = np.empty(len(data), object)
         for place, value in enumerate(data):
             flat[place] = value
         return flat.reshape(shape, order="F" if order == "F" else "C")
 
     def encode(self, text: str, encoding: str = "latin1") -> bytes:
-        if encoding not in ("latin1", "latin-1"):
+        if _text(encoding) not in ("latin1", "latin-1"):
             raise self.refusal(f"asks for the text encoding {encoding!r}")
-        self.budget -= len(text)
-        if self.budget < 0:
-            raise ValueError("it decodes to more bytes than the file holds")
+        self.spend(len(text))
         return text.encode("latin1")
 
 
@@ -329,7 +337,7 @@ def _reconstruct(machine: _Machine, kind: Any, shape: Any, code: Any) -> _Array:
 
 
 def _dtype(machine: _Machine, code: Any, align: Any = False, copy: Any = True) -> _Dtype:
-    if code not in _NUMERIC_DTYPES and code not in _OBJECT_DTYPES and not _TEXT_DTYPE.fullmatch(str(code)):
+    if _text(code) not in (*_NUMERIC_DTYPES, *_OBJECT_DTYPES) and not _TEXT_DTYPE.fullmatch(code):
         raise ValueError(f"an array of dtype {code!r}")
     return _Dtype(code)
 
@@ -339,7 +347,9 @@ def _scalar(machine: _Machine, dtype: _Dtype, data: Any = b"") -> Any:
 
 
 def _from_buffer(machine: _Machine, data: Any, dtype: _Dtype, shape: Any, order: str) -> np.ndarray:
-    return machine.array(bytes(data), dtype, shape, order)
+    if not isinstance(data, (bytes, bytearray)):  # bytes(n) makes n of them
+        raise TypeError(f"an array over a {type(data).__name__}")
+    return machine.array(data, dtype, shape, order)
 
 
 def _encode(machine: _Machine, text: Any, encoding: Any = "utf-8") -> bytes:
@@ -347,6 +357,7 @@ def _encode(machine: _Machine, text: Any, encoding: Any = "utf-8") -> bytes:
 
 
 def _ordered_dict(machine: _Machine, pairs: Any = ()) -> dict[Any, Any]:
+    machine.spend(len(pairs))
     return _pairs([key for key, _ in pairs], [value for _, value in pairs])
 
 
@@ -380,6 +391,20 @@ def _pairs(keys: list[Any], values: list[Any]) -> dict[Any, Any]:
         if not isinstance(key, _SCALARS):
             raise TypeError(f"a {type(key).__name__} as key")
     return dict(zip(keys, values, strict=True))
+
+
+def _text(value: Any) -> str:
+    """`value` if it is text: a few nested lists have a text longer than any memory."""
+    if not isinstance(value, str):
+        raise TypeError(f"a {type(value).__name__} as name")
+    return value
+
+
+def _count(shape: Any) -> int:
+    """Numbers in an array of that shape."""
+    if not isinstance(shape, tuple) or len(shape) > 32 or not all(type(n) is int and n >= 0 for n in shape):
+        raise ValueError("an array whose shape is not a tuple of whole numbers")
+    return math.prod(shape)
 
 
 def _finished(value: Any) -> Any:

@@ -208,10 +208,16 @@ def publish(fs: pafs.FileSystem, temporary: str, path: str) -> None:
 
 
 def make_folder(fs: pafs.FileSystem, folder: str) -> None:
-    """Create a folder and its parents where folders exist; object stores need none."""
-    if fs.type_name not in _OBJECT_STORES:
+    """Create a folder and its parents where folders exist; object stores need none. Raises StorageError."""
+    if fs.type_name in _OBJECT_STORES:
+        return
+    try:
         with storage_errors(fs, folder):
             fs.create_dir(folder, recursive=True)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise StorageError(
+            f"Cannot make folder {folder!r}: got {error}, expected one that can be made. Give another place."
+        ) from error
 
 
 def delete_quietly(fs: pafs.FileSystem, path: str) -> None:
@@ -221,10 +227,15 @@ def delete_quietly(fs: pafs.FileSystem, path: str) -> None:
 
 
 def delete_folder_quietly(fs: pafs.FileSystem, folder: str) -> None:
-    """Delete a folder with all in it; that it is already gone is no error."""
-    if exists(fs, folder):
-        with suppress(FileNotFoundError), storage_errors(fs, folder):
+    """Delete a folder with all in it; that it is already gone, or that others write into it, is no error."""
+    if not exists(fs, folder):
+        return
+    with suppress(FileNotFoundError), storage_errors(fs, folder):
+        try:
             fs.delete_dir(folder)
+        except OSError as error:
+            if error.errno != errno.ENOTEMPTY:
+                raise
 
 
 def _sync(path: str) -> None:

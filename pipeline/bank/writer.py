@@ -194,8 +194,9 @@ class BankWriter:
         """Stream rows, sorted by time, into their final file; None, and no file, if there are no rows.
 
         The file counts only once `commit` names it. A file that the present row names is left alone:
-        other bytes for the same fingerprint go to a name of their own. Raises BadRowsError for rows of
-        another video, not sorted, or not of the table; BankError for an unregistered space or another dim.
+        other bytes for the same fingerprint go to a name of their own. Processes may write the same file at
+        once. Raises BadRowsError for rows of another video, not sorted, or not of the table; BankError for an
+        unregistered space or another dim.
         """
         path = self.final_path(table, video_id, fingerprint)
         schema = schema_of(table, self._checked_dim(table, dim))
@@ -204,7 +205,7 @@ class BankWriter:
         if first is None:
             return None
         folder = self.staging(video_id)
-        scratch = filesystem.join(folder, f"_final.{hashlib.sha256(path.encode()).hexdigest()[:16]}.parquet")
+        scratch = filesystem.temporary_name(filesystem.join(folder, "final.parquet"))
         checked = _OrderCheck(table, video_id, path)
         with TableWriter(self.fs, scratch, schema) as out:
             for batch in (first, *filled):

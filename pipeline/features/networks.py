@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 
+import cv2
 import pyarrow as pa
 from torch import Tensor
 
@@ -168,6 +169,8 @@ def feature_card(
         f"apart, frame {spec.num_frames // 2} at that moment; each is the frame on screen then (a frame that begins "
         "within a quarter of a mean frame period counts), the first or last one outside the video. Exact timestamps "
         "are in column frame_pts, in the time base of table videos.",
+        "picture": "as a player shows it: turned upright, and where pixels are not square scaled by swscale until they "
+        "are, in bytes",
         "colour": COLOURS[spec.channels],
         "resize": f"{side} to {spec.short_side_px} px: {scaling}",
         "crop": f"centre, {spec.crop_px} x {spec.crop_px} px, offsets as in {spec.crop}",
@@ -178,5 +181,7 @@ def feature_card(
         "mean over positions",
         "dtype": {"compute": runtime.precision, "stored": "float16"},
         "device": runtime.device_name,
-        "versions": {name: importlib.metadata.version(name) for name in ("torch", "av", "numpy", "longform-video")},
+        "versions": {name: importlib.metadata.version(name) for name in ("torch", "av", "numpy", "longform-video")}
+        | ({"opencv": cv2.__version__} if spec.resize == "bytes" else {})
+        | ({"scikit-image": importlib.metadata.version("scikit-image")} if spec.channels == "flow" else {}),
     }

@@ -14,6 +14,6 @@ from benchmarks.faults.lab import REPOSITORY
 def test_it_does_no_harm(name: str, tmp_path: Path) -> None:
     stored = tmp_path / "faults.json"
     command = [sys.executable, "-m", "benchmarks.faults", "--quick", "--only", name, "--json", str(stored)]
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=600)
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=1500)
     assert done.returncode == 0, done.stdout + done.stderr
     assert all(outcome.times or outcome.impossible for outcome in read(stored))

@@ -1,5 +1,7 @@
 """Prepared networks compute what they did before: folded, flat, channels-last, in bfloat16."""
 
+from functools import partial
+
 import pytest
 import torch
 from torch import nn
@@ -127,6 +129,23 @@ def test_plain_attention_stays_as_it_is_written() -> None:
     block = NonLocalBlock(8, attention="plain")
     use_onednn(block)
     assert type(block) is NonLocalBlock
+
+
+def test_a_compiled_network_gives_the_same_embedding(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))  # traced, and not made into C++
+    size, options = NETWORKS["i3d_nl_r50"]
+    plain, compiled = (shaken(build_backbone("i3d_nl_r50", **SMALL, **options)) for _ in range(2))
+    compiled.load_state_dict(plain.state_dict())
+    clip = torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(4))
+    runtime = Runtime(compile=True)
+    with torch.inference_mode():
+        found = runtime.prepare(compiled).embed(runtime.to(clip))
+        torch.testing.assert_close(found, plain.embed(clip), rtol=1e-4, atol=1e-4)
+
+
+def test_what_cannot_be_compiled_says_so() -> None:
+    with pytest.raises(ConfigError, match="Linear cannot be compiled: run it without --compile"):
+        Runtime(compile=True).prepare(nn.Linear(2, 2))
 
 
 @pytest.mark.parametrize("padding", ["same", (1, 1, 1)])

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -15,6 +15,7 @@ import pytest
 
 POOL = "apache_beam.runners.worker.worker_pool_main"
 PYTHON_FOLDER = Path(sys.executable).parent
+PATIENCE_S = 180
 
 
 def environment(python_folder: Path = PYTHON_FOLDER) -> dict[str, str]:
@@ -32,12 +33,21 @@ def free_port() -> int:
 
 
 def wait_for(port: int) -> None:
-    for _ in range(300):
-        with socket.socket() as probe:
-            if probe.connect_ex(("localhost", port)) == 0:
-                return
+    wait_until(lambda: listens(port), f"a service listens on port {port}")
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("localhost", port)) == 0
+
+
+def wait_until(happened: Callable[[], object], what: str) -> None:
+    """On a slow and busy machine, too."""
+    end = time.monotonic() + PATIENCE_S
+    while not happened():
+        if time.monotonic() > end:
+            pytest.fail(f"not within {PATIENCE_S} s: {what}")
         time.sleep(0.1)
-    pytest.fail(f"nothing listens on port {port}")
 
 
 @contextmanager

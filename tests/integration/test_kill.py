@@ -36,28 +36,30 @@ def test_twenty_kills(tmp_path: Path) -> None:
     began = time.monotonic()
     subprocess.run(command(videos, tmp_path / "timing"), check=False, capture_output=True)
     length = time.monotonic() - began
-    done: list[int] = []
+    counts: set[int] = set()
     killed = 0
-    while killed < KILLS:
+    while killed < KILLS or not counts & set(range(1, 6)):
+        assert killed < 3 * KILLS, "some kill must fall between the first and the last video"
         if killed % 5 == 0:
             shutil.rmtree(bank, ignore_errors=True)  # else all is done after a few kills and nothing is disturbed
         run = subprocess.Popen(command(videos, bank), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                                start_new_session=True)  # fmt: skip
         try:
             run.wait(timeout=moments.uniform(0.15, 0.95) * length)
+            length *= 0.9  # the machine may be more or less busy than it was
         except subprocess.TimeoutExpired:
             os.kill(run.pid, signal.SIGKILL)
             run.wait()
+            length *= 1.05
         killed += 1
         if (bank / "bank.json").exists():
             report = verify(bank)
             assert report.is_whole, (killed, report.problems)
             rows = FeatureBank.open(bank).videos().to_pylist()
-            done.append(sum(row["status"] == "ok" for row in rows))
+            counts.add(sum(row["status"] == "ok" for row in rows))
             for row in rows:
                 if row["status"] == "ok":
                     assert len(FeatureBank.open(bank).table("shots", row["video_id"])) == 2
-    assert any(0 < count < 6 for count in done), "some kill must fall between the first and the last video"
 
     last = subprocess.run(command(videos, bank), check=False, capture_output=True, text=True)
     assert last.returncode == 1

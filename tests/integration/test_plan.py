@@ -57,6 +57,12 @@ def test_one_excerpt_would_say_nothing_of_the_spread(corpus: Path) -> None:
         plan([str(corpus)], build_config("builtin"), workers=1, on_gpu=False, samples=1)
 
 
+@pytest.mark.parametrize("sample_s", [0.0, -1.0, float("nan"), float("inf")])
+def test_excerpts_have_a_length(corpus: Path, sample_s: float) -> None:
+    with pytest.raises(ConfigError, match=f"--sample-s must be a number of seconds above 0: got {sample_s:g}"):
+        plan([str(corpus)], build_config("builtin"), workers=1, on_gpu=False, sample_s=sample_s)
+
+
 def test_a_corpus_without_a_video_that_opens_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").write_bytes(b"nothing")
     with pytest.raises(PipelineError, match="None of 1 videos"):

@@ -19,7 +19,7 @@ from pipeline.bank.verify import verify
 from pipeline.run_record import BROKE_OFF, read_run
 from pipeline.sample.encode import Coding
 from pipeline.sample.samples import make_clip
-from tests.integration.services import POOL, PYTHON_FOLDER, free_port, kill, started, wait_for
+from tests.integration.services import PATIENCE_S, POOL, PYTHON_FOLDER, free_port, kill, started, wait_for, wait_until
 from tests.integration.test_extract import longform
 
 WORDS = ["--workers", "1", "--segment-s", "2", "--preset", "hoghof", "--quiet"]
@@ -70,7 +70,7 @@ def test_two_pools_share_the_work_and_make_the_same_bank(videos: Path, whole: Pa
     words = ["extract", str(videos), "--bank", str(bank), "--log", str(log), *WORDS]
     with two_pools(tmp_path) as cluster:
         done = longform(*words, *cluster.options)
-        assert done.returncode == 0, done.stderr
+        assert done.returncode == 0, done.stdout + done.stderr
     assert compare(bank, whole).is_same
     assert not verify(bank).warnings
     assert [path.suffix for path in (bank / "_runs").iterdir()] == [".json"], "the signs are taken away"
@@ -86,10 +86,7 @@ def begun(words: list[str], bank: Path) -> Iterator[subprocess.Popen]:
     """A run that has finished its first segment."""
     run = subprocess.Popen([sys.executable, "-m", "pipeline.cli", *words], stderr=subprocess.PIPE, text=True)
     try:
-        for _ in range(300):
-            if list(bank.glob("_staging/*/*/*.done.json")):
-                break
-            time.sleep(0.1)
+        wait_until(lambda: list(bank.glob("_staging/*/*/*.done.json")), "a segment is done")
         yield run
     finally:
         run.kill()
@@ -99,13 +96,13 @@ def test_a_pool_killed_in_the_middle(videos: Path, whole: Path, tmp_path: Path) 
     bank = tmp_path / "bank"
     words = ["extract", str(videos), "--bank", str(bank), *WORDS]
     with two_pools(tmp_path) as cluster:
-        with begun([*words, "--stall-s", "4", *cluster.options], bank) as run:
+        with begun([*words, "--stall-s", "10", *cluster.options], bank) as run:
             kill(cluster.pools[0])
             killed = time.monotonic()
-            _, said = run.communicate(timeout=60)
+            _, said = run.communicate(timeout=PATIENCE_S)
         assert run.returncode == 1
-        assert time.monotonic() - killed < 30
-        assert "stands still: for 8 s, twice --stall-s" in said
+        assert time.monotonic() - killed < 90
+        assert "stands still: for 20 s, twice --stall-s" in said
         assert "Run the same command again" in said
         assert "Traceback" not in said
         assert read_run(bank, "last").state == BROKE_OFF
@@ -113,7 +110,7 @@ def test_a_pool_killed_in_the_middle(videos: Path, whole: Path, tmp_path: Path) 
         assert not at_work(cluster.pools[1]), "no worker goes on without its driver"
 
         again = longform(*words, *cluster.options)  # the pool that is left does it
-        assert again.returncode == 0, again.stderr
+        assert again.returncode == 0, again.stdout + again.stderr
     assert compare(bank, whole).is_same
     assert not verify(bank).warnings
 
@@ -123,7 +120,7 @@ def test_the_job_service_killed_in_the_middle(videos: Path, tmp_path: Path) -> N
     words = ["extract", str(videos), "--bank", str(bank), *WORDS]
     with two_pools(tmp_path) as cluster, begun([*words, *cluster.options], bank) as run:
         kill(cluster.jobs)
-        _, said = run.communicate(timeout=20)
+        _, said = run.communicate(timeout=PATIENCE_S)
     assert run.returncode == 1
     assert "The run broke off: the job service or the worker pool does not answer any more" in said
     assert "Traceback" not in said
@@ -132,7 +129,7 @@ def test_the_job_service_killed_in_the_middle(videos: Path, tmp_path: Path) -> N
 
 def at_work(pool: subprocess.Popen) -> list[psutil.Process]:
     """Children of the pool's workers, which alone read videos. They have the time of a sign to leave."""
-    for _ in range(50):
+    for _ in range(600):
         workers = psutil.Process(pool.pid).children()
         children = [child for worker in workers for child in worker.children() if reads_videos(child)]
         if not children:
@@ -160,10 +157,10 @@ def test_a_pool_that_cannot_start_its_python(videos: Path, tmp_path: Path) -> No
     broken.write_text("#!/bin/sh\nexit 1\n")
     broken.chmod(0o755)
     with two_pools(tmp_path, broken.parent) as cluster:
-        words = [*WORDS, "--stall-s", "60", *cluster.options, "--start_s=4"]
+        words = [*WORDS, "--stall-s", "120", *cluster.options, "--start_s=4"]
         began = time.monotonic()
         run = longform("extract", str(videos), "--bank", str(tmp_path / "bank"), *words)
-    assert time.monotonic() - began < 30
+    assert time.monotonic() - began < 120
     assert run.returncode == 1
     assert "no worker gave a sign within 4 s" in run.stderr
     assert "--start_s" in run.stderr

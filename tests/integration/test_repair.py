@@ -196,3 +196,9 @@ def test_a_missing_file_of_one_stage_does_not_stop_another(bank: Path, videos: P
     report = run(videos, bank, changed, repair=False)
     assert (report.ok, report.failed) == (3, 0)
     assert verify(bank).videos_to_extract == ["a.mp4"]
+
+
+def test_nothing_is_made_where_there_is_no_bank_to_repair(tmp_path: Path) -> None:
+    with pytest.raises(NotABankError):
+        run(None, tmp_path / "nowhere")
+    assert not list(tmp_path.iterdir())

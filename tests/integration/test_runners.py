@@ -5,7 +5,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -20,7 +19,7 @@ from pipeline.sample.encode import Coding
 from pipeline.sample.remux import loop_video
 from pipeline.sample.samples import make_clip
 from tests.integration.banks import contents
-from tests.integration.services import POOL, environment, free_port, started, wait_for
+from tests.integration.services import POOL, environment, free_port, started, wait_for, wait_until
 from tests.integration.test_extract import longform
 
 ENVIRONMENT = environment()
@@ -66,12 +65,9 @@ def test_a_stop_leaves_a_good_bank_and_says_how_to_go_on(tmp_path: Path, number:
     run = subprocess.Popen(
         [sys.executable, "-m", "pipeline.cli", *words], stderr=subprocess.PIPE, text=True, start_new_session=True
     )
-    for _ in range(300):
-        if list(bank.glob("_staging/*/*/*.done.json")):
-            break
-        time.sleep(0.1)
+    wait_until(lambda: list(bank.glob("_staging/*/*/*.done.json")), "a segment is done")
     os.killpg(run.pid, number)  # as a terminal does: to the whole group
-    _, said = run.communicate(timeout=10)
+    _, said = run.communicate(timeout=60)
     assert run.returncode == 128 + number
     assert "Run the same command again to go on." in said
     assert "Traceback" not in said

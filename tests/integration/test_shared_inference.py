@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -26,6 +25,7 @@ from pipeline.features.tracks import TrackStage
 from pipeline.sample.encode import Coding
 from pipeline.sample.samples import make_clip
 from tests.integration.banks import contents
+from tests.integration.services import PATIENCE_S, wait_until
 from tests.pipeline.inference.adding import SPACE, HeightStage
 
 SMALL = {"width": 8, "num_classes": 5, "crop_px": 64}
@@ -96,11 +96,9 @@ def test_only_the_video_that_kills_the_process_fails(tmp_path: Path) -> None:
     assert {row["video_id"]: row["feature"] for row in rows} == {f"{height}.mp4": [height] for height in (64, 72, 80)}
 
 
-def _wait_for(condition: Callable[[], bool], within_s: float) -> None:
-    end = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < end, "it did not come to that"
-        time.sleep(0.05)
+def names_in_memory() -> set[str]:
+    memory = Path("/dev/shm")
+    return set(os.listdir(memory)) if memory.is_dir() else set()
 
 
 @pytest.mark.parametrize("how", ["SIGKILL", "Ctrl-C"])
@@ -109,8 +107,7 @@ def test_a_run_that_is_stopped_leaves_no_process_and_no_memory(tmp_path: Path, h
     make_clip(tmp_path / "long.mp4", seconds=60, shots=2, figures=2, size_hw=(120, 160), coding=Coding(gop=25))
     command = [sys.executable, "-m", "pipeline.cli", "extract", str(tmp_path / "long.mp4"), "--only", "clips"]
     command += ["--inference", "shared", "--workers", "2", "--segment-s", "10", "--set", "clips.hop_s=0.1"]
-    memory = Path("/dev/shm")
-    before = set(os.listdir(memory)) if memory.is_dir() else set()
+    before = names_in_memory()
     command += ["--bank", str(tmp_path / "bank"), "--quiet"]
     run = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
     driver = psutil.Process(run.pid)
@@ -118,15 +115,15 @@ def test_a_run_that_is_stopped_leaves_no_process_and_no_memory(tmp_path: Path, h
     def children() -> list[psutil.Process]:
         return [each for each in driver.children() if "spawn_main" in " ".join(each.cmdline())]
 
-    _wait_for(lambda: len(children()) == 3, 120)  # two that decode, and the inference process
+    wait_until(lambda: len(children()) == 3, "two children decode, and one runs the network")
     time.sleep(0.5)
     started = driver.children(recursive=True)
     if how == "Ctrl-C":
         os.killpg(run.pid, signal.SIGINT)
     else:
         run.kill()
-    run.wait(timeout=30)
-    _, left = psutil.wait_procs(started, timeout=15)
+    run.wait(timeout=PATIENCE_S)
+    _, left = psutil.wait_procs(started, timeout=60)
     assert not left, left
-    if memory.is_dir():
-        assert set(os.listdir(memory)) <= before
+    new = names_in_memory() - before
+    wait_until(lambda: not new & names_in_memory(), "what has a name in memory since then is of tests beside this one")

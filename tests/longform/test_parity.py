@@ -7,9 +7,12 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
+import torch
 
+from extractors.clips.preprocess import to_clip
 from extractors.networks import network_source
 from extractors.runtime import Runtime
 from longform import parity
@@ -20,6 +23,7 @@ from pipeline.extract import extract
 from pipeline.features.networks import NetworkClipConfig, NetworkClipStage
 from pipeline.sample.encode import Coding
 from pipeline.sample.samples import make_clip
+from pipeline.video.geometry import Geometry
 
 SPACE = "clip.slow_8x8_r50"
 
@@ -100,6 +104,39 @@ def test_what_the_values_alone_tell(
     assert "last 1 of 6 clips" in run(bank, tmp_path, same[:-1], capsys)["verdict"][0]
 
 
+def test_clips_that_are_only_numbered_otherwise_are_named(
+    bank: Path, tmp_path: Path, by_recipe: Mapping, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = run(bank, tmp_path, by_recipe["same"][1:], capsys)
+    assert report["verdict"] == ["theirs fits best 1 clips later (+0.5 s)"]
+    assert report["suspects"] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "step"),
+    [("carphone_pristine.mp4", "pixel aspect ratio ignored"), ("video_90.mov", "rotation ignored")],
+)
+def test_a_tool_that_shows_stored_pictures_is_told(
+    name: str, step: str, shared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """PyAV's own pictures, as PySlowFast takes them: neither square pixels nor turned upright."""
+    source = network_source("slow_8x8_r50", "untrained", width=8, num_classes=5, crop_px=64)
+    source = replace(source, input=replace(source.input, short_side_px=80, crop_px=64, stride=2))
+    stage = NetworkClipStage(source, Runtime(), NetworkClipConfig(hop_s=0.25))
+    video = shared / "videos" / name
+    assert extract([str(video)], str(tmp_path / "bank"), ExtractConfig(preset="test", stages=(stage,)), quiet=True).ok
+    with av.open(str(video)) as container:
+        frames = [(float(frame.time), frame.to_ndarray(format="rgb24")) for frame in container.decode(video=0)]
+    begins = np.array([at for at, _ in frames]) - frames[0][0]
+    network, features = source.build(), []
+    for at in FeatureBank.open(tmp_path / "bank").features(SPACE)["at_s"].to_pylist():
+        places = np.searchsorted(begins, at + (np.arange(8) - 4) * 2 / 30 + np.diff(begins).mean() / 4, "right") - 1
+        clip = to_clip([frames[place][1] for place in places.clip(0, len(frames) - 1)], source.input)
+        with torch.inference_mode():
+            features.append(network.embed(clip)[0].numpy())
+    assert run(tmp_path / "bank", tmp_path, np.stack(features), capsys)["verdict"] == [step]
+
+
 def test_unrelated_features_are_not_explained(
     bank: Path, tmp_path: Path, by_recipe: Mapping, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -117,13 +154,21 @@ def test_files_that_are_no_features(bank: Path, tmp_path: Path) -> None:
     np.save(tmp_path / "objects.npy", np.array([{}], dtype=object), allow_pickle=True)
     with pytest.raises(parity.ParityError, match="allow_pickle"):
         parity.read_theirs(str(tmp_path / "objects.npy"))
+    np.save(tmp_path / "overflow.npy", np.array([[1.0, 2.0], [np.inf, 0.0]], np.float16))
+    with pytest.raises(parity.ParityError, match=r"1 of 2 clips .* first in clip 1: float16 ends at 65504"):
+        parity.read_theirs(str(tmp_path / "overflow.npy"))
+    with pytest.raises(parity.ParityError, match="looks transposed"):
+        parity.compare(FeatureBank.open(bank), SPACE, "clip.mp4", np.ones((256, 6), np.float32))
     with pytest.raises(parity.ParityError, match="Another dimension is another layer"):
         parity.compare(FeatureBank.open(bank), SPACE, "clip.mp4", np.ones((6, 7), np.float32))
 
 
 def test_every_suspect_changes_something() -> None:
     source = network_source("slow_8x8_r50", "untrained", width=8)
-    changed = recipes(Recipe(spec=source.input))
+    turned = Geometry(stored_hw=(480, 640), pixel_aspect=Fraction(12, 11), rotation_deg=90)
+    changed = recipes(Recipe(spec=source.input), turned)
+    plain = recipes(Recipe(spec=source.input), replace(turned, pixel_aspect=Fraction(1), rotation_deg=0))
+    assert set(changed) - set(plain) == {"pixel aspect ratio ignored", "rotation ignored"}
     assert set(SUSPECTS) - set(changed) == {
         "mean 0.45, deviation 0.225",
         "scaled in float",

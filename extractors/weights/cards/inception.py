@@ -70,9 +70,10 @@ CARDS: tuple[WeightCard, ...] = (
     _deepmind("i3d_rgb_scratch_k600_dm", "rgb_scratch_kin600", {}, num_classes=600),
     _piergiaj("i3d_rgb_imagenet_k400_piergiaj", "rgb_imagenet.pt", "kinetics-400", _COPIED),
     _piergiaj("i3d_flow_imagenet_k400_piergiaj", "flow_imagenet.pt", "kinetics-400", _COPIED, input_channels=2),
-    _piergiaj("i3d_rgb_charades_piergiaj", "rgb_charades.pt", "charades-157", _CHARADES, num_classes=157),
+    _piergiaj("i3d_rgb_charades_piergiaj", "rgb_charades.pt", "charades-157", _CHARADES, num_classes=157,
+              activation="sigmoid"),
     _piergiaj("i3d_flow_charades_piergiaj", "flow_charades.pt", "charades-157", _CHARADES, num_classes=157,
-              input_channels=2),
+              activation="sigmoid", input_channels=2),
     WeightCard(
         name="s3d_k400_kylemin",
         model="s3d",
@@ -92,6 +93,7 @@ CARDS: tuple[WeightCard, ...] = (
     WeightCard(
         name="s3d_k400_tv",
         model="s3d",
+        options={"crop_px": 224},
         url="https://download.pytorch.org/models/s3d-d76dad2f.pth",
         file_name="s3d-d76dad2f.pth",
         container="torch",
@@ -104,6 +106,7 @@ CARDS: tuple[WeightCard, ...] = (
         accuracy={"top1": 68.368, "top5": 88.05},
         protocol="Kinetics-400 val; clip level, 128 frames at 15 frames/s, centre crop of 224 from 256x256",
         source="pytorch/vision, torchvision/models/video/s3d.py",
-        note="The same network as kylemin's under other names; pictures are scaled to 256x256, whatever their shape.",
+        note="The layers of kylemin's under other names, but its head averages windows of 7x7. Pictures are scaled to "
+        "256x256, whatever their shape.",
     ),
 )  # fmt: skip

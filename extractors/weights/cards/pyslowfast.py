@@ -7,6 +7,7 @@ Traps of the file names: `SLOWFAST_32x2` is SlowFast 8x8, `64x2` is 16x8, AVA's 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from extractors.clips.input import ClipInput
@@ -19,6 +20,8 @@ THIRTY_VIEWS = "10 clips x 3 crops of 256; mean of the views' probabilities"
 CHARADES_VIEWS = "10 clips x 3 crops of 256; maximum of the views' sigmoids"
 AVA_WHOLE_FRAME = "AVA {version}, val; whole frames with short side 256, boxes of a person detector"
 AVA_NOTE = "RoI head: RoIAlign with aligned=False, res5 with stride 1 and dilation 2, one sigmoid a class."
+
+MULTIGRID_NOTE = "Multigrid training: the head averages whole maps, whatever their size."
 
 NONLOCAL_IN_RES4: Mapping[str, Any] = {
     "nonlocal_at": {4: (6, 13, 20)},
@@ -102,7 +105,8 @@ def _pretraining(name: str, model: str, path: str, frames: tuple[int, int], clas
     )
 
 
-def _multigrid(name: str, path: str, data: str, accuracy: Mapping[str, float], note: str, **options: Any) -> WeightCard:
+def _multigrid(name: str, path: str, data: str, accuracy: Mapping[str, float], note: str, crop_px: int = 256,
+               **options: Any) -> WeightCard:  # fmt: skip
     num_classes = {"kinetics-400": 400, "ssv2-174": 174, "charades-157": 157}[data]
     return WeightCard(
         name=name,
@@ -114,10 +118,10 @@ def _multigrid(name: str, path: str, data: str, accuracy: Mapping[str, float], n
         licence="Apache-2.0",
         num_classes=num_classes,
         classes=data,
-        input=input_of(64 if "sampling" in options else 32, 2, data),
+        input=replace(input_of(64 if "sampling" in options else 32, 2, data), short_side_px=crop_px, crop_px=crop_px),
         accuracy=accuracy,
         protocol={
-            "kinetics-400": f"Kinetics-400 val; {THIRTY_VIEWS}",
+            "kinetics-400": f"Kinetics-400 val; {THIRTY_VIEWS.replace('256', str(crop_px))}",
             "ssv2-174": "Something-Something V2 val; 1 clip of 64 segment centres, 1 crop",
             "charades-157": f"Charades val; {CHARADES_VIEWS}",
         }[data],
@@ -141,16 +145,17 @@ CARDS: tuple[WeightCard, ...] = (
     _multigrid("slowfast_8x8_r50_k400_stepwise", "Kinetics/SLOWFAST_8x8_R50_stepwise.pkl", "kinetics-400",
                {"top1": 76.8, "top5": 92.7}, "Trained with a stepwise schedule.", lateral_kernel=7),
     _multigrid("slowfast_8x8_r50_k400_multigrid", "Kinetics/SLOWFAST_8x8_R50_stepwise_multigrid.pkl", "kinetics-400",
-               {"top1": 76.6, "top5": 92.7}, "Multigrid training.", lateral_kernel=7),
+               {"top1": 76.6, "top5": 92.7}, MULTIGRID_NOTE, crop_px=224, lateral_kernel=7, head="global"),
     _multigrid("slowfast_16x8_r50_ssv2", "SSv2/SLOWFAST_16x8_R50.pkl", "ssv2-174", {"top1": 63.0, "top5": 88.5},
                "Files are read as BGR and turned: the network takes RGB.", lateral_kernel=7, sampling="16x8"),
     _multigrid("slowfast_16x8_r50_ssv2_multigrid", "SSv2/SLOWFAST_16x8_R50_multigrid.pkl", "ssv2-174",
-               {"top1": 63.5, "top5": 88.7}, "Multigrid training; RGB.", lateral_kernel=7, sampling="16x8"),
+               {"top1": 63.5, "top5": 88.7}, f"{MULTIGRID_NOTE} RGB.", crop_px=224, lateral_kernel=7, sampling="16x8",
+               head="global"),
     _multigrid("slowfast_16x8_r50_charades", "Charades/SLOWFAST_16x8_R50.pkl", "charades-157", {"mAP": 38.9},
                "One sigmoid a class.", lateral_kernel=7, sampling="16x8", activation="sigmoid"),
     _multigrid("slowfast_16x8_r50_charades_multigrid", "Charades/SLOWFAST_16x8_R50_multigrid.pkl", "charades-157",
-               {"mAP": 38.6}, "Multigrid training; one sigmoid a class.", lateral_kernel=7, sampling="16x8",
-               activation="sigmoid"),
+               {"mAP": 38.6}, f"{MULTIGRID_NOTE} One sigmoid a class.", lateral_kernel=7, sampling="16x8",
+               activation="sigmoid", head="global"),
     _ava("slow_4x16_r50_ava", "ava_slow_4x16_r50", "ava/C2D_8x8_R50.pkl", (4, 16), 19.5, container="caffe2",
          note="Slow 4x16, in spite of the file's name."),
     _ava("slowfast_8x8_r101_nl_ava21", "ava_slowfast_8x8_r101_nl", "ava/SLOWFAST_32x2_R101_50_50_v2.1.pkl",

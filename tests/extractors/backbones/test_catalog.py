@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
@@ -10,7 +11,7 @@ import torch
 
 from extractors.backbones.base import Backbone
 from extractors.backbones.catalog import BACKBONES, backbone_names, build_backbone
-from extractors.errors import ConfigError
+from extractors.errors import ConfigError, ShapeError
 
 DESIGNED = """
     c2d_r50 c2d_r101 c2d_nl_r50 c2d_nl_r101 i3d_r50 i3d_r101 i3d_333_r50 i3d_333_r101 i3d_nl_r50 i3d_nl_r101
@@ -68,3 +69,34 @@ def test_unknown_names_and_options_are_answered_with_those_there_are() -> None:
 def test_reading_the_list_does_not_import_torch() -> None:
     code = "import sys, extractors.backbones.catalog; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("i3d_r50", {"sampling": 8}),
+        ("i3d_r50", {"width": 1.5}),
+        ("i3d_r50", {"num_classes": "400"}),
+        ("i3d_r50", {"dropout": 2}),
+        ("i3d_nl_r50", {"nonlocal_pool": (2, 2)}),
+        ("i3d_nl_r50", {"nonlocal_pool": 2}),
+        ("i3d_nl_r50", {"nonlocal_pool": (0, 1, 1)}),
+        ("i3d_nl_r50", {"nonlocal_group": 4}),
+        ("i3d_nl_r50", {"nonlocal_group": {3: 0}}),
+        ("i3d_nl_r50", {"nonlocal_group": {7: 4}}),
+        ("i3d_nl_r50", {"nonlocal_at": 5}),
+        ("slowfast_4x16_r50", {"lateral_kernel": -1}),
+        ("s3d", {"width": 1.5}),
+        ("i3d", {"num_classes": None}),
+    ],
+)
+def test_a_value_that_an_option_cannot_have_is_named(name: str, options: dict[str, object]) -> None:
+    ((option, value),) = options.items()
+    with pytest.raises(ConfigError, match=rf"{option} is {re.escape(repr(value))}; expected"):
+        build_backbone(name, **{"width": 4, **options})
+
+
+@pytest.mark.parametrize("name", ["slow_8x8_r50", "s3d"])
+def test_bytes_are_no_clip(name: str) -> None:
+    with pytest.raises(ShapeError, match=r"uint8; expected normalised floats"):
+        build_backbone(name, width=4)(torch.zeros(1, 3, 16, 224, 224, dtype=torch.uint8))

@@ -120,6 +120,7 @@ def test_both_ways_of_attention_give_the_same_network() -> None:
         ("32x2", {}, 32, (4, 2, 2)),
         ("128x1", {}, 128, (16, 2, 2)),
         ("32x2", {"pool_kernel_t": 3, "pool1_padding": 1}, 32, (4, 2, 2)),
+        ("32x2", {"pool1_kernel_t": 1, "pool1_padding": 1}, 32, (4, 2, 2)),
         ("8x8", {"pool2": False}, 8, (8, 2, 2)),
         ("8x8", {"pool1_padding": 0}, 8, (4, 2, 2)),
     ],
@@ -138,6 +139,14 @@ def test_pool1_padding(padding: int, side: int) -> None:
     network = tiny("c2d_r50", pool1_padding=padding)
     with torch.inference_mode():
         assert network.slow.begin(torch.zeros(1, 3, 2, 224, 224)).shape[3:] == (side, side)
+
+
+def test_pool1_of_mmaction2_drops_every_other_frame() -> None:
+    """benchmarks/originals compares the whole network with mmaction2's."""
+    network = tiny("i3d_r50", sampling="32x2", pool1_kernel_t=1, pool1_padding=1)
+    maps = torch.randn(1, 8, 16, 6, 6)
+    expected = torch.nn.functional.max_pool3d(maps[:, :, ::2], (1, 3, 3), (1, 2, 2), (0, 1, 1))
+    assert torch.equal(network.slow.pool1(maps), expected)
 
 
 def test_groups_of_frames_where_the_released_code_has_them() -> None:

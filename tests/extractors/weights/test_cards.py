@@ -76,3 +76,29 @@ def test_an_unknown_name_is_answered_with_close_ones() -> None:
         card("slowfast_8x8_r50_k40")
     with pytest.raises(WeightsError, match="longform weights list"):
         card("zzz")
+
+
+@pytest.mark.parametrize("training", ["multigrid", "stepwise"])
+def test_networks_of_multigrid_training_average_whole_maps(training: str) -> None:
+    """PySlowFast's configurations with short cycles have no window, so their answer at 256 px is another one."""
+    for known in CARDS.values():
+        if known.name.endswith(f"_{training}"):
+            with torch.device("meta"):
+                network = build_backbone(known.model, **known.options)
+            assert (network.head.windows is None) == (training == "multigrid"), known.name
+
+
+def test_the_head_of_torchvisions_s3d_has_windows_and_that_of_kylemins_none() -> None:
+    with torch.device("meta"):
+        sides = {
+            name: build_backbone("s3d", **CARDS[name].options).head.window_side
+            for name in ("s3d_k400_tv", "s3d_k400_kylemin")
+        }
+    assert sides == {"s3d_k400_tv": 7, "s3d_k400_kylemin": None}
+
+
+@pytest.mark.parametrize("known", CLIP_CARDS, ids=lambda known: known.name)
+def test_classes_that_can_be_true_together_have_a_sigmoid_each(known: WeightCard) -> None:
+    with torch.device("meta"):
+        network = build_backbone(known.model, **known.options)
+    assert (network.activation == "sigmoid") == (known.classes in ("charades-157", "ava-80"))

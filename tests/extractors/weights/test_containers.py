@@ -167,6 +167,9 @@ def test_files_without_tensors_say_what_they_hold(tmp_path: Path) -> None:
     torch.save({"lr": 0.1, "steps": [1, 2]}, tmp_path / "a")
     with pytest.raises(WeightsError, match=r"no tensors at its top.*lr, steps"):
         read_tensors(tmp_path / "a")
+    torch.save({"model_state": {}, "epoch": 1}, tmp_path / "c")
+    with pytest.raises(WeightsError, match="holds no tensors at its top and none under"):
+        read_tensors(tmp_path / "c")
     torch.save([torch.zeros(2)], tmp_path / "b")
     with pytest.raises(WeightsError, match="holds a list"):
         read_tensors(tmp_path / "b")

@@ -148,6 +148,17 @@ def test_names_of_nobody_are_refused_with_those_that_are_known(tmp_path: Path) -
         load_weights(Small(), saved({"blah": torch.zeros(1)}, tmp_path / "a"))
 
 
+@pytest.mark.parametrize("prefix", ["module.", "model.module.", "backbone."])
+@pytest.mark.parametrize("of", ["ours", "theirs"])
+def test_what_all_names_begin_with_is_left_out(prefix: str, of: str, tmp_path: Path) -> None:
+    model = Small()
+    state = theirs(model) if of == "theirs" else {name: torch.rand(t.shape) for name, t in model.state_dict().items()}
+    report = load_weights(model, saved({prefix + name: tensor for name, tensor in state.items()}, tmp_path / "w"))
+    assert report.layout == ("toy" if of == "theirs" else "longform")
+    given = state["theirs/head/fc/weight" if of == "theirs" else "head.fc.weight"]
+    assert torch.equal(model.get_parameter("head.fc.weight"), given)
+
+
 def test_own_files_come_back_exactly_and_say_what_they_are(tmp_path: Path) -> None:
     model, other = Small(), Small()
     save_weights(model, tmp_path / "own.safetensors", name="small", options={"num_classes": 4})

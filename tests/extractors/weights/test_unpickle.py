@@ -171,6 +171,14 @@ def test_leftovers_of_training_scripts_become_empty_objects() -> None:
     assert not vars(read["options"])
 
 
+_U1 = (
+    b"cnumpy\ndtype\n(X\x02\x00\x00\x00u1K\x00K\x01tR"
+    b"(K\x03X\x01\x00\x00\x00|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
+)
+_ARRAY = b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\nK\x00\x85C\x01btR"
+_DOUBLED = b"]q\x00" + b"".join(b"0]q%c(h%ch%ce" % (i + 1, i, i) for i in range(29))
+"""29 lists, each of the one before it twice: the text of the last has two thousand million brackets."""
+
 BOMBS = {
     "announced string": b"\x80\x04\x8e" + struct.pack("<Q", 2**50) + b"x.",
     "announced bytearray": b"\x80\x05\x96" + struct.pack("<Q", 2**62) + b"x.",
@@ -183,6 +191,16 @@ BOMBS = {
     "no mark": b"\x80\x02K\x01t.",
     "decoded again and again": b"\x80\x02(" + b"X\x10\x27\x00\x00" + b"a" * 10_000 + b"q\x000"
     + b"c_codecs\nencode\nh\x00X\x06\x00\x00\x00latin1\x86R" * 1000 + b"l.",
+    "bytes by their number": b"\x80\x04cnumpy.core.numeric\n_frombuffer\n(J\x00\x00\x00\x10" + _U1
+    + b"J\x00\x00\x00\x10\x85X\x01\x00\x00\x00CtR.",
+    "array again and again": b"\x80\x04B" + struct.pack("<I", 100_000) + bytes(100_000) + b"q\x000" + _U1 + b"q\x010("
+    + (_ARRAY + b"(K\x01J\xa0\x86\x01\x00\x85h\x01\x89h\x00tb") * 1000 + b"l.",
+    "dict again and again": b"\x80\x02](" + b"".join(b"J" + struct.pack("<I", i) + b"K\x00\x86" for i in range(1000))
+    + b"eq\x000(" + b"ccollections\nOrderedDict\nh\x00\x85R" * 1000 + b"l.",
+    "text of nested lists": b"\x80\x02" + _DOUBLED + b"0cnumpy\ndtype\nh\x1dK\x00K\x01\x87R.",
+    "name of nested lists": b"\x80\x04" + _DOUBLED + b"0h\x1dh\x1d\x93.",
+    "encoding of nested lists": b"\x80\x02" + _DOUBLED + b"0c_codecs\nencode\nX\x01\x00\x00\x00ah\x1d\x86R.",
+    "shape of text": b"\x80\x04" + _ARRAY + b"(K\x01X\x01\x00\x00\x00aJ\x00\x00\x00\x10\x86" + _U1 + b"\x89U\x01atb.",
 }  # fmt: skip
 
 

@@ -104,9 +104,9 @@ def settings(**changes: Any) -> TrainSettings:
 
 
 def train_slowly(folder: Path, workers: int) -> None:
-    """A run that takes half a second at least, for a process of its own."""
+    """A run that takes more than a second, for a process of its own."""
     torch.set_num_threads(1)
-    train(Clusters(pause_s=0.01), settings(workers=workers), folder)
+    train(Clusters(pause_s=0.03), settings(workers=workers), folder)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

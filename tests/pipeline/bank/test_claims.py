@@ -83,7 +83,7 @@ def test_a_killed_holder_of_this_machine_is_noticed_at_once(tmp_path: Path) -> N
     has_it = context.Event()
     holder = context.Process(target=hold_for_ever, args=(str(tmp_path), has_it))
     holder.start()
-    assert has_it.wait(30)
+    assert has_it.wait(120)
     with pytest.raises(BankBusyError, match=f"process {holder.pid} "), claim(LOCAL, str(tmp_path), RUN):
         pass
     assert holder.pid is not None
@@ -91,13 +91,13 @@ def test_a_killed_holder_of_this_machine_is_noticed_at_once(tmp_path: Path) -> N
     _wait_until(lambda: claims._process(holder.pid or 0) is None)  # a zombie until it is joined
     began = time.monotonic()
     with claim(LOCAL, str(tmp_path), RUN):
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < claims.LEASE_S / 2
         assert len(claim_files(tmp_path)) == 1
     holder.join()
 
 
 def _wait_until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not true():
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -133,11 +133,14 @@ def test_a_silent_holder_elsewhere_is_given_up_after_the_lease(
     began, waited = time.monotonic(), []
     with claim(LOCAL, str(tmp_path), RUN, on_wait=waited.append):
         assert not foreign.exists()
-    assert 0.8 <= time.monotonic() - began < 10
+    assert 0.8 <= time.monotonic() - began < 60
     assert "on elsewhere" in waited[0]
 
 
-def test_a_holder_elsewhere_that_gives_signs_is_respected(tmp_path: Path, foreign: Path, short_lease: None) -> None:
+def test_a_holder_elsewhere_that_gives_signs_is_respected(
+    tmp_path: Path, foreign: Path, short_lease: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claims, "LEASE_S", 60.0)
     stop = threading.Event()
 
     def beat() -> None:
@@ -165,7 +168,7 @@ def test_a_holder_whose_claim_was_taken_is_told(tmp_path: Path, short_lease: Non
         _wait_until(lambda: beats != {json.loads(claim_files(tmp_path)[0].read_text())["beat"]})
         assert not told.is_set()
         claim_files(tmp_path)[0].unlink()
-        assert told.wait(20)
+        assert told.wait(60)
 
 
 def test_of_many_that_begin_at_once_one_has_it_at_a_time(tmp_path: Path, short_lease: None) -> None:

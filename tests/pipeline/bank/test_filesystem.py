@@ -1,13 +1,15 @@
 """Locations, and files that appear whole or not at all."""
 
+import errno
 from pathlib import Path
 
 import pytest
 from pyarrow import fs as pafs
 
 from pipeline.bank import filesystem
-from pipeline.bank.errors import BankBusyError, BankError
+from pipeline.bank.errors import BankBusyError, BankError, StorageError
 from pipeline.bank.locks import lock
+from tests.pipeline.bank.helpers import DyingFilesystem
 
 LOCAL = pafs.LocalFileSystem()
 
@@ -53,6 +55,25 @@ def test_deleting_what_is_gone_is_no_error(tmp_path: Path) -> None:
     filesystem.delete_folder_quietly(LOCAL, str(tmp_path / "x"))
     assert filesystem.list_files(LOCAL, str(tmp_path / "x")) == []
     assert filesystem.file_info(LOCAL, str(tmp_path / "x")) is None
+
+
+def test_a_file_where_a_folder_is_to_be_is_named(tmp_path: Path) -> None:
+    (tmp_path / "bank").touch()
+    with pytest.raises(StorageError, match=r"Cannot make folder '.*/bank/_locks'.*Give another place"):
+        filesystem.make_folder(LOCAL, str(tmp_path / "bank/_locks"))
+
+
+class Filling(DyingFilesystem):
+    """Another process puts a file into every folder that is being deleted."""
+
+    def delete_dir(self, path: str) -> None:
+        raise OSError(errno.ENOTEMPTY, "Directory not empty")
+
+
+def test_a_folder_that_others_write_into_is_left_to_them(tmp_path: Path) -> None:
+    (tmp_path / "x").mkdir()
+    filesystem.delete_folder_quietly(pafs.PyFileSystem(Filling(LOCAL, None)), str(tmp_path / "x"))
+    assert (tmp_path / "x").exists()
 
 
 def test_temporary_names_are_skipped_by_dataset_readers_and_fit() -> None:

@@ -71,7 +71,7 @@ def test_what_does_not_pass_is_an_error_in_bounded_time(
     with pytest.raises(StorageError, match=r"banks/lost-.*AWS Error.*can be reached and written"):
         put(writer, small("c"))
     assert s3.requests <= 2 * 3
-    assert time.monotonic() - began < 30
+    assert time.monotonic() - began < 60
     with pytest.raises(StorageError):
         verify(uri)
     s3.fault = lambda method, path: None
@@ -98,12 +98,12 @@ def test_an_answer_that_never_comes_is_asked_for_again(s3: FaultyS3, monkeypatch
     monkeypatch.setattr(filesystem, "_ANSWER_TIMEOUT_S", 1.0)
     uri = s3.uri("slow")
     fill(uri)
-    late = iter([8.0])
+    late = iter([60.0])
     s3.fault = lambda method, path: next(late, None)
     began = time.monotonic()
     assert verify(uri, quick=True).is_whole
     assert next(late, None) is None
-    assert time.monotonic() - began < 7.5
+    assert time.monotonic() - began < 40
 
 
 def test_a_slow_answer_is_waited_for(s3: FaultyS3) -> None:

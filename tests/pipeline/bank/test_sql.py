@@ -95,9 +95,11 @@ def test_answers_stay_whole_while_a_run_and_compact_work(folder: Path) -> None:
 
     worker = threading.Thread(target=work)
     worker.start()
-    bank, seen = FeatureBank.open(folder), set()
+    bank, seen, turns = FeatureBank.open(folder), set(), 0
+    end = time.monotonic() + 60
     try:
-        for _ in range(30):
+        while turns < 30 or (seen != {3, 6} and time.monotonic() < end):
+            turns += 1
             bank.refresh()
             sql = f"""SELECT count(*) AS clips, (SELECT count(*) FROM "{PEOPLE}" WHERE video_id = 'b') AS people
                       FROM "{CLIPS}" WHERE video_id = 'b'"""

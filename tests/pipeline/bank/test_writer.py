@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from pyarrow import fs as pafs
 
-from pipeline.bank import FeatureBank
+from pipeline.bank import FeatureBank, staging
 from pipeline.bank.errors import BadRowsError, BankError, UnknownNameError
 from pipeline.bank.schema import SHOTS, feature_schema
 from pipeline.bank.writer import BankWriter, TableWriter
@@ -249,3 +249,21 @@ def test_fsspec_locations_hold_banks_too() -> None:
     put(BankWriter.open(uri), video("b"))
     assert FeatureBank.open(uri).features(CLIPS).num_rows == 12
     assert_whole(uri, warnings=[])
+
+
+def test_two_processes_may_write_the_same_file_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two segments that end at the same moment both find their video complete, and both finish it."""
+    writer = new_bank(tmp_path)
+    batches = [video("a").rows["shots"]]
+    note, others = staging.note_publishing, []
+
+    def note_and_be_overtaken(*place: Any) -> None:
+        monkeypatch.setattr(staging, "note_publishing", note)
+        others.append(writer.write_final("shots", "a", "shots", FP, batches))
+        note(*place)
+
+    monkeypatch.setattr(staging, "note_publishing", note_and_be_overtaken)
+    file = writer.write_final("shots", "a", "shots", FP, batches)
+    assert file == others[0]
+    writer.commit(ok_row("a", FP), [file])
+    assert_whole(tmp_path, warnings=[])

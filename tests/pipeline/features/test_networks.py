@@ -181,6 +181,15 @@ def test_every_preset_names_its_networks_own_checkpoint(
     assert card.model == name
 
 
+def test_every_network_over_clips_is_a_preset_that_must_be_told_its_weights() -> None:
+    with pytest.raises(ConfigError, match=r"slowfast_16x8_r101_k400_ptv.* a weight file, or 'untrained'"):
+        build_config("slowfast_16x8_r101")
+    config = build_config("top_heavy_s3d_3", networks=NetworkOptions(weights=("untrained",)))
+    assert config.stage("clips").spaces == {"clip.top_heavy_s3d_3": 1024}
+    with pytest.raises(ConfigError, match="Unknown preset 'coviar'"):
+        build_config("coviar")
+
+
 def test_weights_of_another_network_are_refused_by_name() -> None:
     with pytest.raises(WeightsError, match=r"for 'slow_8x8_r50', not for 'slowfast_8x8_r50'"):
         network_source("slowfast_8x8_r50", "slow_8x8_r50_k400")

@@ -51,7 +51,7 @@ def test_answers_come_in_order_from_a_process_that_stays(slots: Slots) -> None:
 
 
 def test_batches_fill_up_over_children_and_a_halved_one_is_counted_once(slots: Slots, tmp_path: Path) -> None:
-    model, meeting = Adding(most=4, seconds=0.05), tmp_path / "meeting"
+    model, meeting = Adding(most=4, seconds=0.2), tmp_path / "meeting"
     calls = [(list(range(first, first + 40)), model, meeting, 2) for first in (0, 40)]
     answers = both(slots, "add_when_all_are_there", *calls)
     rows = [row for answer in answers for row in answer.result[0]]
@@ -63,7 +63,7 @@ def test_batches_fill_up_over_children_and_a_halved_one_is_counted_once(slots: S
 
 
 def test_one_child_has_two_batches_in_flight_and_gets_full_ones(slots: Slots) -> None:
-    rows = add(slots, list(range(24)), Adding(most=4, seconds=0.05)).result
+    rows = add(slots, list(range(24)), Adding(most=4, seconds=0.2)).result
     assert sum(1 / together for _, _, together, _ in rows) <= 8, "24 clips are 6 batches, and a few at the start"
 
 
@@ -101,7 +101,7 @@ def test_a_stuck_pass_is_ended() -> None:
     began, slots = time.monotonic(), Slots(1)
     add(slots, [1], Adding())
     slots.close()
-    stall_s = max(5.0, round(2 * (time.monotonic() - began)))  # this machine starts processes in less
+    stall_s = max(5.0, round(4 * (time.monotonic() - began)))  # this machine starts processes in less
     check_limit(HANG, Limits(stall_s=stall_s), "Stalled", f"no progress for {stall_s:g} s")
 
 
@@ -133,7 +133,10 @@ def test_a_child_that_dies_or_gives_up_leaves_nothing_and_blocks_nobody(slots: S
         assert broken.error.error_class == error_class
         assert [total for _, total, *_ in good.result] == [2, 3]
     assert [again.result[0][3] for again in both(slots, "add", ([1], model), ([1], model))] == [row[3]] * 2
-    assert server.num_fds() <= files + 1, "what the dead child had sent is closed; another child is connected"
+    end = time.monotonic() + 60
+    while server.num_fds() > files + 1:  # what the dead child had sent is closed; another child is connected
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 def test_each_device_has_a_process_of_its_own(slots: Slots) -> None:
