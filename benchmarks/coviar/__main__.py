@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 STORED = Path(__file__).parent.parent / "results" / "coviar.json"
 SIZES = "sizes.json"
 COLUMNS = ("I", "M", "R", "I+M", "I+R", "M+R", "I+M+R")
+PARTS = ("motion", "appearance")
+"""Of a class; how often the motion stream is right about each."""
+NAMES = {"accumulated": "accumulated", "original": "original", "sub-pixel": "accumulated, sub-pixel"}
+"""Lines of the table by kind of vectors."""
 
 
 def run(folder: Path, sizes: Sizes, seeds: list[int]) -> None:
@@ -64,10 +68,10 @@ def _settle(folder: Path, sizes: Sizes) -> None:
 
 
 def collected(folder: Path, sizes: Sizes, seeds: list[int]) -> dict[str, Any]:
-    """Accuracy in percent of every stream and sum, by vectors and seed."""
+    """Accuracy in percent of every stream and sum, by vectors and seed; of the motion stream, its two parts."""
     import numpy as np
 
-    from benchmarks.coviar.experiment import VECTORS, labels, runs, split
+    from benchmarks.coviar.experiment import ACCUMULATED, VECTORS, labels, parts_right, runs, split
     from longform.coviar.evaluation import accuracies
     from longform.coviar.hyperparameters import FUSION
 
@@ -76,25 +80,25 @@ def collected(folder: Path, sizes: Sizes, seeds: list[int]) -> dict[str, Any]:
         scores = {key: np.load(folder / f"{seed}-{key[0]}-{key[1]}.npy") for key in runs()}
         known = labels(sizes)
         truth = [known[number] for number in split(sizes, seed)[1]]
-        iframe = scores["iframe", VECTORS[0]]
+        iframe = scores["iframe", ACCUMULATED]
         for vectors in VECTORS:
             streams = {"iframe": iframe, "motion": scores["motion", vectors], "residual": scores["residual", vectors]}
-            results.append({"seed": seed, "vectors": vectors, "top1": accuracies(streams, truth, FUSION)})
+            top1 = accuracies(streams, truth, FUSION)
+            parts = parts_right(streams["motion"], truth, sizes)
+            results.append({"seed": seed, "vectors": vectors, "top1": top1, "parts_of_m": parts})
     return {"sizes": asdict(sizes), "runs": results}
 
 
 def show(results: dict[str, Any]) -> None:
     """A line for each kind of vectors, means over the seeds with standard errors; the thesis's lines below."""
-    table = printing.table("", *(f">{name}" for name in COLUMNS))
-    for vectors in ("accumulated", "original"):
-        runs = [run["top1"] for run in results["runs"] if run["vectors"] == vectors]
-        printing.add_row(table, vectors, *(str(Estimate.of([run[name] for run in runs])) for name in COLUMNS))
-    gains = [
-        [one["top1"][name] - other["top1"][name] for one in results["runs"] for other in results["runs"]
-         if one["seed"] == other["seed"] and (one["vectors"], other["vectors"]) == ("accumulated", "original")]
-        for name in COLUMNS
-    ]  # fmt: skip
-    printing.add_row(table, "gain of accumulation", *(str(Estimate.of(gain)) for gain in gains))
+    table = printing.table("", *(f">{name}" for name in (*COLUMNS, *(f"{part} by M" for part in PARTS))))
+    columns = {vectors: _columns(results, vectors) for vectors in NAMES}
+    for vectors, name in NAMES.items():
+        printing.add_row(table, name, *(str(Estimate.of(column)) for column in columns[vectors]))
+    for vectors in ("accumulated", "sub-pixel"):
+        pairs = zip(columns[vectors], columns["original"], strict=True)
+        gains = [[one - other for one, other in zip(*pair, strict=True)] for pair in pairs]
+        printing.add_row(table, f"{NAMES[vectors]}: gain", *(str(Estimate.of(gain)) for gain in gains))
     thesis = [next(row for row in STREAM_ACCURACY if (row.dataset, row.split) == ("ucf101", "1")), ACCUMULATION[0]]
     for row in thesis:
         figures = (row.iframe, row.motion, row.residual, row.iframe_motion, row.iframe_residual, None, row.all)
@@ -109,6 +113,13 @@ def show(results: dict[str, Any]) -> None:
         f"appearances) on {sizes['test_videos']} of {sizes['videos']} generated videos, mean and standard error over "
         f"{len({run['seed'] for run in results['runs']})} seeds; sums are 2 I + 1 M + 1 R."
     )
+
+
+def _columns(results: dict[str, Any], vectors: str) -> list[list[float]]:
+    """The figures of each column of the table, by seed."""
+    runs = sorted((run for run in results["runs"] if run["vectors"] == vectors), key=lambda run: run["seed"])
+    of_streams = [[run["top1"][name] for run in runs] for name in COLUMNS]
+    return [*of_streams, *([run["parts_of_m"][part] for run in runs] for part in PARTS)]
 
 
 def main() -> int:

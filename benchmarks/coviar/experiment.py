@@ -26,6 +26,7 @@ from longform.coviar.evaluation import Views, video_scores
 from longform.coviar.hyperparameters import STREAMS
 from longform.coviar.sampling import Address
 from longform.coviar.task import CoviarRecipe, CoviarTask
+from longform.coviar.videos import VectorReading
 from longform.training.loop import train
 from longform.training.schedules import CosineSchedule
 from longform.training.seeds import seed_everything
@@ -42,7 +43,13 @@ RECODING = Coding(
 )
 """CoViAR's streams: MPEG-4 part 2 at quantiser 2, an I-frame and eleven P-frames."""
 
-VECTORS = ("accumulated", "original")
+VECTORS = {
+    "accumulated": VectorReading(),
+    "original": VectorReading(accumulate=False),
+    "sub-pixel": VectorReading(precision="sub-pixel"),
+}
+"""How motion and residual are read: the first two are those of Table 4.2, in whole pixels; the last accumulates."""
+ACCUMULATED = "accumulated"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +88,7 @@ QUICK = Sizes(videos=64, test_videos=16, steps=4, p_steps=4)
 
 def runs() -> list[tuple[str, str]]:
     """Streams and vectors to train on; I-frames have no vectors."""
-    return [("iframe", VECTORS[0]), *((stream, vectors) for vectors in VECTORS for stream in STREAMS[1:])]
+    return [("iframe", ACCUMULATED), *((stream, vectors) for vectors in VECTORS for stream in STREAMS[1:])]
 
 
 @dataclass(frozen=True)
@@ -153,8 +160,9 @@ def _path(folder: Path, stream: str, vectors: str) -> Path:
 def _read(path: Path, vectors: str, positions: Sequence[int]) -> dict[str, list[Code]]:
     """Codes of each stream in the order of time."""
     codes: dict[str, list[Code]] = {stream: [] for stream in STREAMS}
+    reading = VECTORS[vectors]
     with CompressedReader(str(path)) as reader:
-        for frame in reader.walk_all(accumulate=vectors == VECTORS[0]):
+        for frame in reader.walk_all(accumulate=reading.accumulate, precision=reading.precision):
             for stream in STREAMS:
                 if _is_seen(frame, stream, positions):
                     codes[stream].append(code_of(frame, stream))
@@ -199,6 +207,15 @@ def measure(data: Path, out: Path, sizes: Sizes, stream: str, vectors: str, seed
         return np.stack(
             [video_scores(network, tested.source, index, views, runtime) for index in range(len(tested.source))]
         )
+
+
+def parts_right(scores: NDArray[np.float32], truth: Sequence[int], sizes: Sizes) -> dict[str, float]:
+    """How often, in percent, the answers (N, K) of a stream have the right motion, and the right appearance."""
+    answers, known = (np.divmod(numbers, len(sizes.appearances)) for numbers in (scores.argmax(1), truth))
+    return {
+        name: 100 * float((answer == right).mean())
+        for name, answer, right in zip(("motion", "appearance"), answers, known, strict=True)
+    }
 
 
 def split(sizes: Sizes, seed: int) -> tuple[list[int], list[int]]:

@@ -23,12 +23,13 @@ from extractors.networks import network_source
 from extractors.runtime import Runtime
 from extractors.weights import load_weights
 from extractors.weights.cards import CARDS
+from longform.clip_training.class_names import CLASSES
 from longform.clip_training.lists import read_classes, read_list
 from longform.clip_training.networks import head_for_any_clip
 from longform.clip_training.sampling import TEST_SAMPLINGS
 from longform.clip_training.scores import measured
 from longform.clip_training.sources import ClipSource, PictureFiles
-from longform.clip_training.training import CLASSES, ClipOptions, opened
+from longform.clip_training.training import ClipOptions, opened
 from longform.recognition import Views, recognise_video
 from longform.training.errors import TrainingError
 from longform.training.recipes import Score

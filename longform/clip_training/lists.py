@@ -76,6 +76,8 @@ def _read_paths(path: PathLike) -> VideoList:
         stated = PATH_AND_LABEL.fullmatch(text.strip())
         if not stated:
             raise malformed(path, line, f"{text.strip()!r}; expected a path and a label, with a blank between")
+        if re.fullmatch(r"-\d+", stated["label"]):
+            raise malformed(path, line, f"class {stated['label']}; expected a number from 0 on, or a name")
         rows.append((stated["path"], stated["label"]))
     labels = [label for _, label in rows]
     numbered = all(label.isdecimal() for label in labels)

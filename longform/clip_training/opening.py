@@ -18,6 +18,9 @@ from longform.metrics.charades_map import NUM_CLASSES
 from longform.metrics.tables import AnnotationError
 from pipeline.errors import InputError
 
+MOST_CLASSES = 100_000
+"""Of a list that has them as numbers: a larger number is a slip, and a classifier for as many fits nowhere."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class OpenedList:
@@ -32,13 +35,20 @@ def numbered_classes(train: VideoList, classes: Sequence[str] | None) -> tuple[s
     """The classes of a training list, by number: those given, or the names that occur in alphabetical order.
 
     Classes that a list has as numbers are called `0`, `1` and so on, where no names are given.
+
+    Raises AnnotationError for a number from `MOST_CLASSES` on.
     """
     if isinstance(train.answers[0], CharadesVideo | ListedFrames):
         return tuple(classes or (f"c{number:03d}" for number in range(NUM_CLASSES)))
     if classes is not None:
         return tuple(classes)
     if isinstance(train.answers[0], int):
-        return tuple(map(str, range(max(train.answers) + 1)))
+        largest = max(train.answers)
+        if largest >= MOST_CLASSES:
+            name = train.names[train.answers.index(largest)]
+            raise AnnotationError(f"{train.path!r}: video {name!r} has class {largest}; expected numbers from 0 to "
+                                  f"{MOST_CLASSES - 1}.")  # fmt: skip
+        return tuple(map(str, range(largest + 1)))
     return tuple(sorted(set(train.answers)))
 
 

@@ -16,6 +16,7 @@ from extractors.backbones.catalog import build_backbone
 from extractors.networks import UNTRAINED
 from extractors.weights.store import resolve
 from longform.clip_training.augmentation import CropRule
+from longform.clip_training.class_names import keep_classes
 from longform.clip_training.examples import ClipReader
 from longform.clip_training.lists import VideoList, read_classes, read_list
 from longform.clip_training.networks import network_to_train
@@ -25,12 +26,11 @@ from longform.clip_training.recipes import FULL_WIDTH
 from longform.clip_training.shapes import ClipSchedule, FixedShape, StepShape
 from longform.clip_training.task import ClipEvaluation, ClipTask
 from longform.lfb.footage import missing_words
-from longform.training.atomic import replacing
 from longform.training.errors import TrainingError
 from longform.training.schedules import CosineSchedule, StepSchedule
 from longform.training.settings import TrainSettings, settings_from
 
-UNREADABLE, CLASSES = "unreadable.csv", "classes.txt"
+UNREADABLE = "unreadable.csv"
 """In the folder of a run, beside what every run has."""
 
 
@@ -193,9 +193,7 @@ def task(options: argparse.Namespace) -> ClipTask:
         **clips.builder_options,
     )
     folder = Path(options.out)
-    folder.mkdir(parents=True, exist_ok=True)
-    with replacing(folder / CLASSES) as scratch:
-        scratch.write_text("".join(f"{name}\n" for name in classes), encoding="utf-8")
+    keep_classes(folder, classes)
     given = options.precise_batches
     precise_batches = preset.precise_batches if given is None else given
     return ClipTask(

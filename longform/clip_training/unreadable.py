@@ -32,12 +32,19 @@ class Unreadable:
         self._allowed, self._path = max(1, int(most * videos)), path
         self._videos = videos
         self._reasons: dict[str, str] = {}
-        if path is not None and path.exists():
-            with path.open(encoding="utf-8", newline="") as file:
-                self._reasons = {row["video"]: row["reason"] for row in csv.DictReader(file)}
+        self._read()
+
+    def _read(self) -> None:
+        """Take over what is in the file, of this process's runs before and of other processes."""
+        if self._path is not None and self._path.exists():
+            with self._path.open(encoding="utf-8", newline="") as file:
+                self._reasons |= {row["video"]: row["reason"] for row in csv.DictReader(file)}
 
     def note(self, failure: Failure) -> None:
         """Take note of a video. Raises TrainingError if there are more than allowed."""
+        if failure.video in self._reasons:
+            return
+        self._read()
         if failure.video in self._reasons:
             return
         self._reasons[failure.video] = failure.reason
@@ -45,10 +52,10 @@ class Unreadable:
         if self._path is not None:
             self._write(self._path, failure)
         if len(self._reasons) > self._allowed:
-            named = "; ".join(list(self._reasons.values())[:NAMED])
+            named = " ".join(list(self._reasons.values())[:NAMED])
             raise TrainingError(
                 f"{len(self._reasons)} of {self._videos} videos cannot be read, more than the {self._allowed} that "
-                f"--max-unreadable allows: {named}. Repair them, or take them off the list."
+                f"--max-unreadable allows: {named} Repair them, or take them off the list."
             )
 
     @staticmethod

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from longform.clip_training.class_names import CLASSES
 from longform.clip_training.lists import VideoList, read_classes, read_list
 from longform.clip_training.opening import numbered_classes, open_list
-from longform.clip_training.training import CLASSES
 from longform.coviar.videos import CodeSource, VectorReading, open_videos
 from longform.lfb.footage import missing_words
 from longform.training.errors import TrainingError

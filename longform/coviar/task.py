@@ -19,14 +19,13 @@ from torch.nn import functional as F
 
 from extractors.backbones.coviar import CoviarNetwork
 from extractors.compressed.views import centre, clip_of, squeezed
-from longform.clip_training.training import CLASSES
+from longform.clip_training.class_names import keep_classes
 from longform.coviar.augmentation import augmented
 from longform.coviar.data import LabelledVideos, classes_of, opened, read_part
 from longform.coviar.hyperparameters import WEIGHT_DECAY, lr_factor
 from longform.coviar.networks import started_network
 from longform.coviar.sampling import SEGMENTS, address, central_frames, drawn_frames
 from longform.coviar.videos import CodeSource
-from longform.training.atomic import replacing
 from longform.training.seeds import derived_seed
 
 _PLANNING = 0x636F
@@ -150,10 +149,7 @@ def training_task(options: argparse.Namespace) -> CoviarTask:
         opened(options, listed, classes, needs_motion=needs_motion) for listed in (train, read_part(options, "val"))
     )
     network, is_pretrained = started_network(options, num_classes=len(classes))
-    folder = Path(options.out)
-    folder.mkdir(parents=True, exist_ok=True)
-    with replacing(folder / CLASSES) as scratch:
-        scratch.write_text("".join(f"{name}\n" for name in classes), encoding="utf-8")
+    keep_classes(Path(options.out), classes)
     recipe = CoviarRecipe(
         stream=options.stream,
         batch=options.batch,

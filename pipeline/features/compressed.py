@@ -1,8 +1,8 @@
 """Features of compressed video: one row for each group of pictures (GOP), from CoViAR's networks.
 
-A group is an I-frame and the P-frames behind it. The I-frame goes through one network; motion and residual, traced from
-a chosen P-frame back to it, go through two more (Wu et al., CVPR 2018). Of a group only the frames up to the last
-chosen one are decoded; the stage reads the file itself, so that no other frame is.
+A group is an I-frame and the P-frames behind it; B-frames are left out. The I-frame goes through one network; motion
+and residual, traced from a chosen P-frame back to it, go through two more (Wu et al., CVPR 2018). Of a group only the
+frames up to the last chosen one are decoded; the stage reads the file itself, so that no other frame is.
 
 The feature is the classifiers' inputs one behind the other: I-frame, motion, residual; those of several P-frames are
 averaged.
@@ -11,6 +11,8 @@ averaged.
 from __future__ import annotations
 
 import importlib.metadata
+import itertools
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -42,18 +44,24 @@ class CompressedConfig:
     """What decides the features, beyond networks and weights."""
 
     positions: tuple[int, ...] = (6,)
-    """P-frames of a group that are looked at, counted from its I-frame; in a shorter group its last one. The middle of
-    the 12 frames that CoViAR's networks were trained on by default; further away, traces get worse."""
+    """P-frames of a group that are looked at, counted from its I-frame; in a shorter group its last one. B-frames are
+    left out and do not count. The middle of the 12 frames that CoViAR's networks were trained on by default; further
+    away, traces get worse."""
     precision: Precision = "whole"
     """Of motion: `whole` pixels as in the released code, or `sub-pixel`."""
     accumulate: bool = True
     """Trace motion and residual back to the I-frame; otherwise they lead to the frame before."""
+    max_gop: int | None = None
+    """Most frames of a row, B-frames aside: longer groups are cut, and the first frame of a part stands for its
+    I-frame. They are then decoded as a whole."""
 
     def __post_init__(self) -> None:
         if not self.positions or min(self.positions) < 1:
             raise ConfigError(f"positions: got {self.positions}, expected places of P-frames in a group, from 1 on.")
         if self.precision not in ("whole", "sub-pixel"):
             raise ConfigError(f"precision: got {self.precision!r}, expected whole or sub-pixel.")
+        if self.max_gop is not None and self.max_gop < 2:
+            raise ConfigError(f"max_gop: got {self.max_gop}, expected at least 2 frames, or none.")
 
 
 class CompressedStage(Stage):
@@ -104,7 +112,7 @@ class CompressedStage(Stage):
         Raises:
             DecodeError: the codec has no motion vectors, the video has I-frames only, or no group can be read.
         """
-        with CompressedReader(uri) as reader:
+        with CompressedReader(uri, max_gop=self.config.max_gop) as reader:
             if max(gop.length for gop in reader.gops) == 1 < len(reader.gops):
                 raise DecodeError(
                     f"{uri!r} has I-frames only, and so no motion. Re-encode it with P-frames (longform recompress), "
@@ -112,39 +120,43 @@ class CompressedStage(Stage):
                 )
             groups = [gop for gop in reader.gops if segment.owns(int(gop.pts[0]))]
             damaged: list[DecodeError] = []
-            for gop in groups:
-                try:
-                    yield f"features/{SPACE}", self._row(reader, gop)
-                except DecodeError as error:
-                    damaged.append(error)
-                    stats.record_error(str(error), gop.start_s)
+            for gop, found in self._looked_at(reader, groups):
+                if isinstance(found, DecodeError):
+                    damaged.append(found)
+                    stats.record_error(str(found), gop.start_s)
                     behind = reader.gops[gop.index + 1 : gop.index + 2]
                     end_pts = int(behind[0].pts[0]) if behind else measured.end_pts
                     stats.holes.append(Hole(int(gop.pts[0]), end_pts, gop.length))
+                else:
+                    yield f"features/{SPACE}", self._row(gop, found)
             stats.frames_decoded += reader.pictures_decoded
         if groups and len(damaged) == len(groups):
             raise damaged[0]
 
-    def _row(self, reader: CompressedReader, gop: Gop) -> Row:
-        frames = list(self._chosen(reader, gop))
+    def _looked_at(
+        self, reader: CompressedReader, groups: Sequence[Gop]
+    ) -> Iterator[tuple[Gop, list[CompressedFrame] | DecodeError]]:
+        """Each group with its frames at the chosen positions; from damage to the next key frame, with what is wrong."""
+        config = self.config
+        for _, of_key in itertools.groupby(groups, key=lambda gop: gop.key_packet):
+            waiting = deque(of_key)
+            found = reader.read_groups(
+                [gop.index for gop in waiting],
+                config.positions,
+                accumulate=config.accumulate,
+                precision=config.precision,
+            )
+            try:
+                for frames in found:
+                    yield waiting.popleft(), frames
+            except DecodeError as error:
+                yield from ((gop, error) for gop in waiting)
+
+    def _row(self, gop: Gop, frames: Sequence[CompressedFrame]) -> Row:
         feature = np.concatenate([self._embedding(stream, frames) for stream in STREAMS])
         middle_s = (gop.start_s + gop.end_s) / 2
         seen = [int(gop.pts[0]), *(frame.pts for frame in frames if frame.position)]
         return {"at_s": middle_s, "start_s": gop.start_s, "end_s": gop.end_s, "frame_pts": seen, "feature": feature}
-
-    def _chosen(self, reader: CompressedReader, gop: Gop) -> Iterator[CompressedFrame]:
-        """The frames at the chosen positions; decodes up to the last one."""
-        last = gop.length - 1
-        positions = sorted({min(position, last) for position in self.config.positions})
-        accumulate, precision = self.config.accumulate, self.config.precision
-        if len(positions) == 1:
-            yield reader.read(gop.index, positions[0], accumulate=accumulate, precision=precision)
-            return
-        for frame in reader.walk(gop.index, accumulate=accumulate, precision=precision):
-            if frame.position in positions:
-                yield frame
-            if frame.position == positions[-1]:
-                return
 
     def _embedding(self, stream: str, frames: Sequence[CompressedFrame]) -> NDArray[np.float32]:
         """(D,): mean over the frames; the I-frame of a group is one."""
@@ -161,10 +173,11 @@ class CompressedStage(Stage):
             columns[stream] = [first, first + dim]
             first += dim
         traced = "back to the I-frame" if config.accumulate else "to the frame before"
+        cut = f", cut after {config.max_gop} frames" if config.max_gop else ""
         return {
-            "rows": "one for each group of pictures, from an I-frame to the next; at_s is its middle",
+            "rows": f"one for each group of pictures, from an I-frame to the next{cut}; at_s is its middle",
             "frames": f"the I-frame, and the P-frames at {list(config.positions)} behind it or the last one before; "
-            "their timestamps are in column frame_pts",
+            "B-frames are left out and do not count; timestamps are in column frame_pts",
             "motion": f"of the bitstream, traced {traced}, precision {config.precision}, code 128 + 127.5 v / 20 px",
             "residual": "the picture minus the one that motion leads to, code 128 + r, blue first",
             "resize": "both sides to 8/7 of the crop, bilinear in bytes; centre crop",

@@ -160,7 +160,25 @@ class CompressedReader:
         if not 0 <= position < group.length:
             raise ConfigError(f"Group {gop} of {self.path!r} has positions 0..{group.length - 1}: got {position}.")
         wanted = _Wanted(accumulate=accumulate, precision=precision, with_pictures=with_pictures)
-        return next(self._trace([group], wanted, only=position))
+        return next(self._trace([group], wanted, positions=[position]))
+
+    def read_groups(
+        self, gops: Sequence[int], positions: Sequence[int], *, accumulate: bool = True, precision: Precision = "whole"
+    ) -> Iterator[list[CompressedFrame]]:
+        """The pictures of each group at some positions, in a shorter group its last one instead; see `read`.
+
+        One pass, which ends at the last of the pictures.
+
+        Args:
+            gops: indices of groups that are decoded from the same key frame, ascending.
+        """
+        groups = [self._group(gop) for gop in gops]
+        if len({group.key_packet for group in groups}) > 1:
+            raise ConfigError(f"Groups {list(gops)} of {self.path!r} are not decoded from the same key frame.")
+        wanted = _Wanted(accumulate=accumulate, precision=precision, with_pictures=True)
+        frames = self._trace(groups, wanted, positions)
+        for group in groups:
+            yield list(itertools.islice(frames, len(_in_group(group, positions))))
 
     def walk(
         self, gop: int, *, accumulate: bool = True, precision: Precision = "whole", with_pictures: bool = True
@@ -182,16 +200,19 @@ class CompressedReader:
             raise ConfigError(f"{self.path!r} has groups of pictures 0..{len(self.gops) - 1}: got {gop}.")
         return self.gops[gop]
 
-    def _trace(self, groups: Sequence[Gop], wanted: _Wanted, only: int | None = None) -> Iterator[CompressedFrame]:
-        """The pictures of groups that are decoded from the same key frame; `only` one position of each, or all."""
-        places = {
-            int(packet): (group, position)
-            for group in groups
-            for position, packet in enumerate(group.packets[: None if only is None else only + 1])
-        }
+    def _trace(
+        self, groups: Sequence[Gop], wanted: _Wanted, positions: Sequence[int] | None = None
+    ) -> Iterator[CompressedFrame]:
+        """The pictures of groups that are decoded from the same key frame, at some positions of each or at all."""
+        asked = [_in_group(group, range(group.length) if positions is None else positions) for group in groups]
+        places = [
+            (int(packet), group, position, position in chosen)
+            for group, chosen in zip(groups, asked, strict=True)
+            for position, packet in enumerate(group.packets[: max(chosen) + 1])
+        ]
         tracer = _Tracer(self.path, self._scaler, wanted)
-        pictures = self._anchors(groups[0], last_packet=max(places))
-        for packet, (group, position) in places.items():
+        pictures = self._anchors(groups[0], last_packet=places[-1][0])
+        for packet, group, position, is_asked in places:
             picture = next((picture for number, picture in pictures if number == packet), None)
             if picture is None:
                 raise DecodeError(
@@ -199,7 +220,7 @@ class CompressedReader:
                     f"{group.frames[position]} at {group.times_s[position]:.3f} s."
                 )
             tracer.take(picture, position)
-            if only is None or position == only:
+            if is_asked:
                 yield tracer.result(group, position)
 
     def _anchors(self, group: Gop, last_packet: int) -> Iterator[tuple[int, VideoFrame]]:
@@ -338,6 +359,11 @@ class _Tracer:
             intra_share=self._map.intra_share,
             is_damaged=self._is_damaged,
         )
+
+
+def _in_group(group: Gop, positions: Sequence[int]) -> set[int]:
+    """Positions of a group, those behind its end as its last one."""
+    return {min(position, group.length - 1) for position in positions}
 
 
 def _turned(picture: NDArray, turns: int) -> NDArray:

@@ -9,9 +9,12 @@ import pytest
 import torch
 
 from extractors.runtime import Runtime
+from longform.clip_training.class_names import CLASSES, keep_classes
 from longform.clip_training.evaluation import network_to_test
-from longform.clip_training.lists import read_list
+from longform.clip_training.lists import read_classes, read_list
+from longform.clip_training.unreadable import Failure, Unreadable
 from longform.recognition import recognise_video
+from longform.training.errors import TrainingError
 from pipeline.cli import main
 from tests.longform.clip_training.films import moving_square, write_film
 
@@ -70,12 +73,43 @@ def test_videos_that_cannot_be_read_are_missing(lists: Path, tmp_path: Path, cap
     assert "gone.mp4" in output.err
 
 
-def test_the_folder_of_a_run_goes_on_with_the_same_options_only(lists: Path, tmp_path: Path) -> None:
+def test_the_folder_of_a_run_goes_on_with_the_same_options_only(lists: Path, tmp_path: Path, capsys) -> None:
     data = ["--list", str(lists / "train.csv"), "--val", str(lists / "val.csv"), "--out", str(tmp_path)]
     words = ["train", "clips", *data, *SMALL, "--batch", "8", "--steps", "1", "--precise-batches", "0"]
     assert main(words) == 0
     assert main(words) == 0
     assert main([*words, "--multigrid", "short"]) != 0
+    for part, option in (("train", "--list"), ("val", "--val")):
+        others = tmp_path / f"{part}.csv"
+        others.write_text((lists / f"{part}.csv").read_text().replace("left", "up"))
+        words[words.index(option) + 1] = str(others)
+    capsys.readouterr()
+    assert main([*words, "--videos", str(lists)]) != 0
+    assert "other classes: 2 (left, right) there, 2 (right, up) now" in capsys.readouterr().err
+    assert (tmp_path / "classes.txt").read_text() == "left\nright\n"
+
+
+def test_only_the_first_process_writes_the_classes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RANK", "1")
+    keep_classes(tmp_path, ("a", "b"))
+    assert not list(tmp_path.iterdir())
+    monkeypatch.setenv("RANK", "0")
+    keep_classes(tmp_path, ("a", "b"))
+    keep_classes(tmp_path, ("b",))  # no run has begun here
+    assert read_classes(str(tmp_path / CLASSES)) == ("b",)
+
+
+def test_processes_share_what_they_could_not_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one, other = (Unreadable(videos=40, most=0.05, path=tmp_path / "u.csv") for _ in range(2))
+    one.note(Failure("a.mp4", "'a.mp4' is damaged."))
+    other.note(Failure("a.mp4", "'a.mp4' is damaged."))
+    assert capsys.readouterr().err.count("a.mp4") == 1
+    assert (tmp_path / "u.csv").read_text().splitlines() == ["video,reason", "a.mp4,'a.mp4' is damaged."]
+    other.note(Failure("b.mp4", "'b.mp4' is damaged."))
+    with pytest.raises(
+        TrainingError, match=r"3 of 40 .* the 2 that .* 'b.mp4' is damaged\. 'c.mp4' is damaged\. Repair"
+    ):
+        one.note(Failure("c.mp4", "'c.mp4' is damaged."))
 
 
 def test_charades_from_pictures(shared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -30,6 +30,10 @@ def test_paths_and_numbers_or_names(tmp_path: Path) -> None:
     assert numbered_classes(named, None) == ("jump", "run")
     with pytest.raises(AnnotationError, match=r"line 2: 'alone.mp4'; expected a path and a label"):
         read_list(written(tmp_path / "c.csv", "a.mp4 0", "alone.mp4"))
+    with pytest.raises(AnnotationError, match=r"e\.csv, line 2: class -1; expected a number from 0 on"):
+        read_list(written(tmp_path / "e.csv", "a.mp4 0", "b.mp4 -1"))
+    with pytest.raises(AnnotationError, match=r"f\.csv': video 'b.mp4' has class 99999999999; .* 0 to 99999"):
+        numbered_classes(read_list(written(tmp_path / "f.csv", "a.mp4 0", "b.mp4 99999999999")), None)
     with pytest.raises(AnnotationError, match="has no video"):
         read_list(written(tmp_path / "d.csv"))
     with pytest.raises(AnnotationError, match="cannot be read"):

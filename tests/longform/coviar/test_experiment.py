@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks.coviar.__main__ import STORED, collected, run, show
-from benchmarks.coviar.experiment import VECTORS, CodeArrays, Sizes, _path, labels, prepare, runs, split
+from benchmarks.coviar.experiment import VECTORS, CodeArrays, Sizes, _path, labels, parts_right, prepare, runs, split
 from longform.coviar.sampling import address
 
 SMALL = Sizes(
@@ -27,9 +27,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_scores_of_every_run_become_accuracies(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     results = collected(folder, SMALL, [0])
-    assert [(run["seed"], run["vectors"]) for run in results["runs"]] == [(0, "accumulated"), (0, "original")]
-    one, other = (run["top1"] for run in results["runs"])
+    assert [(run["seed"], run["vectors"]) for run in results["runs"]] == [(0, vectors) for vectors in VECTORS]
+    one, other, _ = (run["top1"] for run in results["runs"])
     assert one["I"] == other["I"]
+    assert all(run["parts_of_m"] == {"motion": run["top1"]["M"], "appearance": 100.0} for run in results["runs"])
     assert set(one) == {"I", "M", "R", "I+M", "I+R", "M+R", "I+M+R"}
     show(results)
     assert "2 classes (2 motions x 1 appearances)" in capsys.readouterr().out
@@ -59,6 +60,12 @@ def test_codes_go_with_the_camera(folder: Path) -> None:
         assert sign * means["accumulated", index] > sign * means["original", index] > 0
 
 
+def test_an_answer_can_be_half_right() -> None:
+    sizes = Sizes(motions=("pan_left", "pan_right"), appearances=("grid", "clouds"))
+    scores = np.eye(4, dtype=np.float32)[[0, 1, 2, 3]]
+    assert parts_right(scores, [0, 0, 0, 3], sizes) == {"motion": 75.0, "appearance": 75.0}
+
+
 def test_seeds_leave_out_other_videos_of_every_class() -> None:
     sizes = Sizes()
     known, parts = labels(sizes), [split(sizes, seed) for seed in range(3)]
@@ -82,3 +89,9 @@ def test_in_the_stored_results_all_three_streams_are_best_and_accumulation_helps
     accumulated, original = means["accumulated"], means["original"]
     assert max(accumulated, key=lambda name: accumulated[name]) == "I+M+R"
     assert all(accumulated[name] > original[name] for name in ("R", "M+R", "I+M+R"))
+
+
+def test_in_the_stored_results_the_motion_stream_knows_the_motion_and_guesses_the_texture() -> None:
+    for found in json.loads(STORED.read_text())["runs"]:
+        assert found["parts_of_m"]["motion"] > 90
+        assert found["parts_of_m"]["appearance"] < 50

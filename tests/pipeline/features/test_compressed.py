@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -93,6 +94,40 @@ def test_the_tail_of_a_group_is_not_decoded(weights: dict[str, str], tmp_path: P
     assert counts == {(2,): 4 * 3, (6,): 4 * 7, (2, 6): 4 * 7, (11,): 4 * 12}
 
 
+def test_long_groups_are_cut_in_one_pass(weights: dict[str, str], tmp_path: Path) -> None:
+    path = write_film(tmp_path / "one_key.mp4", moving_square((3, 1), frames=41), gop=1000)
+    (whole,), stats = rows_of(stage_of(weights), path)
+    assert (whole["start_s"], whole["end_s"], stats.frames_decoded) == (0.0, pytest.approx(1.64), 7)
+    rows, stats = rows_of(stage_of(weights, max_gop=12), path)
+    assert [row["start_s"] for row in rows] == pytest.approx([0.0, 0.48, 0.96, 1.44])
+    assert rows[-1]["end_s"] == pytest.approx(1.64)
+    assert stats.frames_decoded == 41
+    np.testing.assert_array_equal(rows[0]["feature"], whole["feature"])
+    with CompressedReader(str(path), max_gop=12) as reader:
+        frames = [reader.read(gop, position) for gop, position in ((0, 6), (1, 6), (2, 6), (3, 4))]
+    assert [row["frame_pts"][1] for row in rows] == [frame.pts for frame in frames]
+    alone = stage_of(weights)
+    for row, frame in zip(rows, frames, strict=True):
+        expected = np.concatenate([alone._embedding(stream, [frame]) for stream in STREAMS])
+        np.testing.assert_array_equal(row["feature"], expected)
+    assert "cut after 12 frames" in stage_of(weights, max_gop=12).feature_cards()[SPACE]["rows"]
+
+
+def test_behind_damage_rows_go_on_at_the_next_key_frame(weights: dict[str, str], tmp_path: Path) -> None:
+    path = write_film(tmp_path / "a.mp4", moving_square((3, 1), frames=48), gop=24, codec="libx264")
+    whole, _ = rows_of(stage_of(weights, max_gop=8), path)
+    assert len(whole) == 6
+    with av.open(str(path)) as container:
+        place = [packet.pos for packet in container.demux(video=0) if packet.size][10]
+    data = bytearray(path.read_bytes())
+    data[place : place + 4] = b"\x7f\xff\xff\xff"  # the length of the unit
+    path.write_bytes(data)
+    rows, stats = rows_of(stage_of(weights, max_gop=8), path)
+    assert [row["frame_pts"] for row in rows] == [whole[part]["frame_pts"] for part in (0, 3, 4, 5)]
+    assert [hole.frames for hole in stats.holes] == [8, 8]
+    assert stats.frames_decoded < 60
+
+
 def test_several_p_frames_are_averaged(weights: dict[str, str], film: Path) -> None:
     features = {}
     for positions in ((2,), (9,), (2, 9)):
@@ -140,5 +175,9 @@ def test_the_preset_wants_weights_of_every_stream(weights: dict[str, str]) -> No
     config = build_config("compressed", settings=("compressed.positions=3,6",), networks=NetworkOptions(weights=named))
     (stage,) = config.stages
     assert stage.config.positions == (3, 6)
+    config = build_config("compressed", settings=("compressed.max_gop=48",), networks=NetworkOptions(weights=named))
+    assert config.stages[0].config.max_gop == 48
+    with pytest.raises(ConfigError, match="max_gop: got 1, expected at least 2"):
+        build_config("compressed", settings=("compressed.max_gop=1",), networks=NetworkOptions(weights=named))
     with pytest.raises(ConfigError, match="positions"):
         build_config("compressed", settings=("compressed.positions=0",), networks=NetworkOptions(weights=named))

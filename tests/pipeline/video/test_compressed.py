@@ -196,6 +196,12 @@ def test_long_groups_are_cut_on_demand(tmp_path: Path) -> None:
             assert reader.locate(frame.frame) == (frame.gop, frame.position)
         assert not walked[12].motion.any()
         assert walked[13].motion.any()
+        before = reader.pictures_decoded
+        chosen = list(reader.read_groups(range(3), [9, 2]))
+        assert reader.pictures_decoded == before + 30
+    for group, positions in zip(chosen, ((2, 9), (2, 9), (2, 5)), strict=True):
+        assert [frame.position for frame in group] == list(positions)
+        assert all(same(frame, walked[12 * frame.gop + frame.position]) for frame in group)
 
 
 def test_b_frames_are_located_at_the_picture_before(tmp_path: Path) -> None:
@@ -315,6 +321,8 @@ def test_places_that_do_not_exist_are_named(tmp_path: Path) -> None:
             reader.walk(2)
         with pytest.raises(ConfigError, match=r"positions 0\.\.2: got 3"):
             reader.read(1, 3)
+        with pytest.raises(ConfigError, match=r"Groups \[0, 1\] .* not decoded from the same key frame"):
+            list(reader.read_groups([0, 1], [2]))
         first = reader.walk(0)
         next(first)
         next(reader.walk(1))
