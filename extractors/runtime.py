@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from extractors.allocator import keep_freed_memory
 from extractors.errors import ConfigError
 from extractors.onednn import use_onednn
 from extractors.placement import share
@@ -84,7 +85,8 @@ class Runtime:
         """Make `model` ready for inference, in place, and return it.
 
         Evaluation mode, batch normalisation folded into the convolutions before it, weights in the runtime's
-        precision and channels-last layout on its device; on a CPU every convolution by oneDNN, if not compiled.
+        precision and channels-last layout on its device; on a CPU every convolution by oneDNN, if not compiled, and
+        freed memory stays with the process.
 
         Raises:
             ConfigError: this machine has no such device, or the model is of a kind that is not compiled.
@@ -94,8 +96,10 @@ class Runtime:
             raise ConfigError(f"{type(model).__name__} cannot be compiled: run it without --compile.")
         model.eval().requires_grad_(False)
         fold_batch_norm(model)
-        if self.torch_device.type == "cpu" and not self.compile:  # the compiler cannot look into calls of oneDNN
-            use_onednn(model)
+        if self.torch_device.type == "cpu":
+            keep_freed_memory()
+            if not self.compile:  # the compiler cannot look into calls of oneDNN
+                use_onednn(model)
         model.to(device=self.torch_device, dtype=PRECISIONS[self.precision])
         for module in model.modules():
             if isinstance(module, nn.Conv3d):
