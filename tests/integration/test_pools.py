@@ -96,13 +96,13 @@ def test_a_pool_killed_in_the_middle(videos: Path, whole: Path, tmp_path: Path) 
     bank = tmp_path / "bank"
     words = ["extract", str(videos), "--bank", str(bank), *WORDS]
     with two_pools(tmp_path) as cluster:
-        with begun([*words, "--stall-s", "10", *cluster.options], bank) as run:
+        with begun([*words, "--stall-s", "6", *cluster.options], bank) as run:
             kill(cluster.pools[0])
             killed = time.monotonic()
             _, said = run.communicate(timeout=PATIENCE_S)
         assert run.returncode == 1
         assert time.monotonic() - killed < 90
-        assert "stands still: for 20 s, twice --stall-s" in said
+        assert "stands still: for 12 s, twice --stall-s" in said
         assert "Run the same command again" in said
         assert "Traceback" not in said
         assert read_run(bank, "last").state == BROKE_OFF
