@@ -15,7 +15,7 @@ demo: $(STAMP)
 	$(BIN)/python -m pipeline.sample.demo --out "$(OUT)" $(if $(VIDEOS),--videos "$(VIDEOS)")
 
 test: lint
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest -n 2
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -103,8 +103,8 @@ class Reporter:
                     self._sign(beats)
                 if not self._driver_is_there():
                     self.is_over = True
-                    delete_folder_quietly(self._fs, self._folder)  # the sign may have come behind the driver's end
                     isolation.retire(self._children)
+                    delete_folder_quietly(self._fs, self._folder)  # the sign may have come behind the driver's end
 
     def _sign(self, beats: int) -> None:
         write_bytes_atomic(self._fs, join(self._folder, self._name), json.dumps({"beats": beats}).encode())

@@ -40,7 +40,7 @@ def no_children_stay() -> Iterator[None]:
 
 
 def wait_until(done: Callable[[], bool], look: Callable[[], None] = lambda: None) -> None:
-    end = time.monotonic() + 60
+    end = time.monotonic() + 240  # a storage that does not answer is asked again for 90 s
     while not done():
         assert time.monotonic() < end
         look()
@@ -111,7 +111,8 @@ def test_signs_go_through_an_object_store(monkeypatch: pytest.MonkeyPatch) -> No
             wait_until(lambda: left_over.is_over, watching.look)
             assert not reporter.is_over
         fs, root = open_location(server.uri("bank"))
-        wait_until(lambda: reporter.is_over and not list_files(fs, f"{root}/_runs", recursive=True))
+        wait_until(lambda: reporter.is_over)
+        wait_until(lambda: not list_files(fs, f"{root}/_runs", recursive=True))
     end_all()
 
 
